@@ -1,0 +1,54 @@
+"""A failure as a card: the wire, what was expected, what came, where, and one next step."""
+
+from course.grading.expect import Unmet
+from course.grading.processes import Trouble
+from course.grading.stage import Stage
+
+
+def card(error: BaseException, stage: Stage | None, hint: str, verbose: bool = False) -> str:
+    """Return the card as plain text.
+
+    `hint` is the command that shows the task's next hint. `verbose` gives the whole wire and what
+    the learner's code printed.
+    """
+    faults = stage.faults() if stage else []
+    lines = stage.wire.lines(whole=verbose) if stage else []
+    where = list(getattr(error, "where", []))
+    told = ""
+    if isinstance(error, Unmet):
+        lines += [f"expected: {error.expected}", f"got: {error.got}"]
+    elif isinstance(error, Trouble):
+        lines.append(f"got: {error}")
+    if not where and faults:
+        where, told = faults[-1]["where"], faults[-1]["sentence"]
+    lines += _in_your_code(where, told)
+    lines.append(f"next: {getattr(error, 'next', '') or hint}")
+    if verbose and stage:
+        lines += _printed(stage)
+    return "\n".join(lines)
+
+
+def _in_your_code(where: list[dict], told: str) -> list[str]:
+    if not where:
+        return [f"your code raised: {told}"] if told else []
+    place = where[-1]
+    line = f"in your code: {place['file']}:{place['line']}"
+    if place["function"] and place["function"] != "<module>":
+        line += f" {place['function']}"
+    if told:
+        line += f" → {told}"
+    return [line, f"    {place['source']}"] if place["source"] else [line]
+
+
+def _printed(stage: Stage) -> list[str]:
+    lines = []
+    for child in stage.children:
+        for name, stream in (("stdout", child.out), ("stderr", child.err)):
+            text = stream.text.rstrip()
+            if text:
+                cut = f", the first of {stream.size:,} bytes" if stream.size > len(text) + 2 else ""
+                lines += [
+                    f"your code's {name}{cut}:",
+                    *("    " + line for line in text.split("\n")),
+                ]
+    return lines

@@ -1,0 +1,516 @@
+"""The process that a learner's code runs in.
+
+It is started as a plain script and imports nothing of the course, so that a learner's own
+`course.py` or `json.py` means here what it means to them. Two ways to start:
+
+    child.py spare ADDRESS TOKEN    one child, which connects to the grader over loopback
+    child.py template FD            (where there is fork) a process that has imported what learners
+                                    import, and forks a child for each request on this Unix socket
+
+A child takes commands and answers them as lines of JSON on a socket of its own, apart from stdout,
+so that a learner may print. The grader's side of this is processes.py.
+"""
+
+import asyncio  # noqa: F401  (imported for the learner's code, so that a fork has it ready)
+import contextlib
+import email.parser  # noqa: F401
+import http.client  # noqa: F401
+import importlib
+import importlib.util
+import json
+import linecache
+import logging
+import os
+import queue
+import random
+import runpy
+import secrets
+import signal
+import socket
+import sqlite3  # noqa: F401
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+PRELOADED = ("flask", "flask_sock", "simple_websocket", "requests", "werkzeug.serving")
+MEMORY = 1536 * 2**20  # bytes of data; a child that asks for more gets a MemoryError
+LONGEST = 500  # characters of an error's own words that are worth showing
+
+real_exit = os._exit
+real_abort = os.abort
+
+
+class Refused(Exception):
+    """A command that could not be done, in words for the learner."""
+
+    def __init__(self, sentence: str, where: list | None = None) -> None:
+        super().__init__(sentence)
+        self.where = where or []
+
+
+class Channel:
+    """Lines of JSON to and from the grader."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._lock = threading.RLock()
+        self._sock = sock
+        self._lines = sock.makefile("r", encoding="utf-8", newline="\n")
+
+    def send(self, **message: object) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        with self._lock, contextlib.suppress(OSError):
+            self._sock.sendall(data)
+
+    def __iter__(self):
+        for line in self._lines:
+            yield json.loads(line)
+
+
+class Child:
+    """Runs what the grader asks for on the main thread, and says what becomes of it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.channel = Channel(sock)
+        self.commands: queue.SimpleQueue = queue.SimpleQueue()
+        self.folder = ""
+        self.main_thread = threading.get_ident()
+
+    def main(self) -> None:
+        """Take commands until the grader goes. `run` ends as a program would, by itself."""
+        self._report_what_ends_a_process()
+        threading.Thread(target=self._listen, daemon=True).start()
+        while True:
+            command = self.commands.get()
+            if command["do"] == "run":
+                self.channel.send(id=command["id"], value=None)
+                self.run(command["program"], command["args"])
+                return
+            try:
+                value = getattr(self, command["do"])(**command["args"])
+                self.channel.send(id=command["id"], value=value)
+            except Refused as refusal:
+                error = {"sentence": str(refusal), "where": refusal.where}
+                self.channel.send(id=command["id"], error=error)
+
+    def _listen(self) -> None:
+        """Pass commands on to the main thread; answer at once what it may be too busy for."""
+        with contextlib.suppress(OSError, ValueError):
+            for command in self.channel:
+                if command["do"] == "where":
+                    self.channel.send(id=command["id"], value=self.busy())
+                elif command["do"] == "interrupt":
+                    signal.raise_signal(signal.SIGINT)
+                else:
+                    self.commands.put(command)
+        real_exit(0)  # The grader has gone.
+
+    # Commands
+
+    def load(self, folder: str, scratch: str) -> None:
+        """Make `folder` the place that modules are imported from, and `scratch` the current one."""
+        self.folder = os.path.realpath(folder)
+        os.chdir(scratch)
+        # Bytecode of a file that was saved twice within a second may be that of the first.
+        sys.pycache_prefix = scratch
+        sys.path.insert(0, self.folder)
+        # A learner's file may have the name of a library that was imported ahead: theirs counts,
+        # as it does when they run their program by themselves.
+        for name in {path.stem for path in Path(self.folder).glob("*.py")} | {
+            path.parent.name for path in Path(self.folder).glob("*/__init__.py")
+        }:
+            for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
+                if loaded not in ("__main__", "sys", "builtins"):
+                    del sys.modules[loaded]
+        importlib.invalidate_caches()
+
+    def serve(self, module: str, config: dict) -> int:
+        """Start the app that the module's `create_app(config)` returns; return its port."""
+        import flask
+        from werkzeug.serving import make_server
+
+        app = self.call(module, "create_app", [config], wire=False)
+        if not isinstance(app, flask.Flask):
+            kind = "nothing (None)" if app is None else f"a {type(app).__name__}"
+            raise Refused(f"create_app() in {module}.py returned {kind}, not a Flask app.")
+        flask.got_request_exception.connect(self._fault)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server = make_server("127.0.0.1", 0, self._guarded(app), threaded=True)
+        server.daemon_threads = True
+        serve = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
+        return server.server_port
+
+    def call(self, module: str, function: str, args: list, wire: bool = True) -> object:
+        """Call a function of the learner's; return what it returned, if JSON can hold it."""
+        loaded = self._import(module)
+        target = loaded
+        for name in function.split("."):
+            target = getattr(target, name, None)
+        if not callable(target):
+            raise Refused(f"{module}.py has no function {function}().")
+        with self._in_words(f"{function}() in {module}.py"):
+            value = target(*args)
+        if wire:
+            self._jsonable(value, f"{function}() in {module}.py")
+        return value
+
+    def run(self, program: str, args: list[str]) -> None:
+        """Run a file as `python program args` would, to the end of this process."""
+        path = os.path.join(self.folder, program)
+        sys.argv = [path, *args]
+        self._source(program)
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit:
+            raise
+        except KeyboardInterrupt:
+            self._say_fault(sys.exc_info()[1])
+            raise
+        except BaseException as error:
+            self._say_fault(error)
+            traceback.print_exc()
+            sys.exit(1)
+
+    def watch(self, events: list[str]) -> None:
+        """Report these audit events (PEP 578) of the learner's code as they happen."""
+
+        def hook(event: str, args: tuple) -> None:
+            if event in events:
+                self.channel.send(event="audit", name=event, args=repr(args[1:])[:LONGEST])
+
+        sys.addaudithook(hook)
+
+    def ping(self) -> None:
+        """Answer, so that the grader knows that it has read all that was said before."""
+
+    # Importing
+
+    def _source(self, name: str) -> None:
+        """Refuse a source file that Python cannot even begin to read, in words."""
+        path = Path(self.folder, name)
+        if not path.is_file():
+            raise Refused(f"{name} is not there. `python -m course reset` brings it back.")
+        data = path.read_bytes()
+        if not data.strip():
+            raise Refused(f"{name} is empty. `python -m course reset` brings the starter back.")
+        try:
+            compile(data, str(path), "exec")
+        except SyntaxError as error:
+            place = {"file": name, "line": error.lineno or 0, "function": "", "source": ""}
+            place["source"] = (error.text or "").strip()
+            what = type(error).__name__
+            raise Refused(f"{name} cannot be read: {what}: {error.msg}.", [place]) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise Refused(f"{name} cannot be read: {self._words(error)}.") from None
+
+    def _import(self, module: str) -> object:
+        if module not in sys.modules:
+            self._source(module + ".py")
+            with self._in_words(f"importing {module}.py"):
+                importlib.import_module(module)
+        return sys.modules[module]
+
+    # What went wrong, and where
+
+    @contextlib.contextmanager
+    def _in_words(self, doing: str):
+        try:
+            yield
+        except SystemExit as error:
+            sentence = f"{doing} ended the program with sys.exit({error.code!r})."
+            raise Refused(sentence, self._places(error)) from None
+        except BaseException as error:
+            sentence = f"{doing} raised {self._words(error)}."
+            raise Refused(sentence, self._places(error)) from None
+
+    def _words(self, error: BaseException) -> str:
+        """Name an error by its type and its own words, which may themselves fail."""
+        try:
+            text = str(error)
+        except BaseException:
+            text = "(its own words cannot be shown)"
+        if len(text) > LONGEST:
+            text = text[:LONGEST] + " …"
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+    def _places(self, error: BaseException) -> list[dict]:
+        """Return the lines of the learner's own files that the error went through, innermost last.
+
+        A SyntaxError in another module of theirs has a place of its own.
+        """
+        frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__)]
+        places = self._own(frames)
+        if isinstance(error, SyntaxError) and error.filename:
+            places += self._own_line(error.filename, error.lineno or 0, "", error.text or "")
+        return places
+
+    def _own(self, frames: list) -> list[dict]:
+        places = []
+        for frame, line in frames:
+            name = frame.f_code.co_filename
+            places += self._own_line(name, line, frame.f_code.co_name, "")
+        return places[-10:]
+
+    def _own_line(self, path: str, line: int, function: str, source: str) -> list[dict]:
+        path = os.path.realpath(path)
+        if not path.startswith(self.folder + os.sep):
+            return []
+        source = source or linecache.getline(path, line)
+        file = os.path.relpath(path, self.folder).replace(os.sep, "/")
+        return [{"file": file, "line": line, "function": function, "source": source.strip()}]
+
+    def busy(self) -> list[dict]:
+        """Return where the learner's code is now, in whichever thread has work of theirs."""
+        best: list[dict] = []
+        for ident, frame in sys._current_frames().items():
+            if ident != threading.get_ident():
+                stack = list(traceback.walk_stack(frame))[::-1]
+                own = self._own(stack)
+                if own and (not best or ident == self.main_thread):
+                    best = own
+        return best
+
+    def _jsonable(self, value: object, what: str) -> None:
+        # An object whose == or whose class lies must not reach the grader: only JSON's own types
+        # go over the channel, and their exact types at that.
+        if type(value) in (list, tuple):
+            for item in value:
+                self._jsonable(item, what)
+        elif type(value) is dict:
+            for key, item in value.items():
+                self._jsonable(key, what)
+                self._jsonable(item, what)
+        elif type(value) is float and (value != value or value in (float("inf"), -float("inf"))):
+            raise Refused(f"{what} returned {value}, which is not a number that JSON has.")
+        elif type(value) not in (str, int, float, bool, type(None)):
+            kind = type(value).__name__
+            raise Refused(f"{what} returned a {kind}, which is none of JSON's types.")
+
+    def _fault(self, sender: object, exception: BaseException) -> None:
+        self._say_fault(exception)
+
+    def _say_fault(self, error: BaseException) -> None:
+        self.channel.send(event="fault", sentence=self._words(error), where=self._places(error))
+
+    def _guarded(self, app):
+        """Wrap a WSGI app so that what even Flask lets through is reported, and then raised."""
+
+        def guarded(environ, start_response):
+            try:
+                return app(environ, start_response)
+            except BaseException as error:
+                self._say_fault(error)
+                raise
+
+        return guarded
+
+    def _report_what_ends_a_process(self) -> None:
+        """Name the place of a call that ends this process, or doubles it, before it does."""
+
+        def reporting(name, real):
+            def last_words(*args):
+                here = traceback.walk_stack(sys._getframe(1))
+                where = self._own(list(here)[::-1])
+                shown = ", ".join(map(repr, args))
+                self.channel.send(event="exit", sentence=f"{name}({shown})", where=where)
+                return real(*args)
+
+            return last_words
+
+        os._exit = reporting("os._exit", real_exit)
+        os.abort = reporting("os.abort", real_abort)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        # The copy shares this process's sockets: it would answer the same requests once more.
+        where = self._own(list(traceback.walk_stack(sys._getframe(1)))[::-1])
+        self.channel.send(event="fork", sentence="os.fork()", where=where)
+        real_exit(70)
+
+
+def warm_up() -> None:
+    """Serve one request, so that what the libraries do only once is done before the first fork."""
+    from flask import Flask, abort, request
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = Flask("warm")
+
+    @app.route("/<int:number>", methods=["POST"])
+    def echo(number: int) -> dict:
+        return request.get_json() if number else abort(400)
+
+    for path in ("/1", "/0"):
+        server = make_server("127.0.0.1", 0, app)
+        with server, socket.create_connection(server.server_address) as client:
+            head = f"POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2"
+            client.sendall(f"{head}\r\n\r\n{{}}".encode())
+            server.handle_request()
+            client.recv(4096)
+    with sqlite3.connect(":memory:") as database:
+        database.execute("SELECT 1")
+    database.close()
+
+
+def restrain() -> None:
+    """Begin a child: fresh randomness, the default signals, a bound on its memory."""
+    random.seed(secrets.token_bytes(16))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.dont_write_bytecode = True
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def spare(address: str, token: str) -> socket.socket:
+    """Connect to the grader, which knows this child by its token."""
+    host, port = address.rsplit(":", 1)
+    sock = socket.create_connection((host, int(port)))
+    sock.sendall(token.encode() + b"\n")
+    return sock
+
+
+class Template:
+    """Forks children for graders, and lets none outlive the grader that asked for it."""
+
+    def __init__(self, number: str) -> None:
+        import selectors
+
+        self.listener = socket.socket(fileno=int(number))
+        self.owners: dict[int, socket.socket] = {}  # a child's process id, and who asked for it
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.selector.register(sys.stdin, selectors.EVENT_READ)
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake_read, False)
+        self.wake = wake_read
+        self.selector.register(wake_read, selectors.EVENT_READ)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._adopt_orphans()
+
+    def _adopt_orphans(self) -> None:
+        """On Linux, become the parent of what a child leaves behind, so that it can be ended."""
+        with contextlib.suppress(Exception):
+            import ctypes
+
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+    def serve(self) -> socket.socket:
+        """Fork for each request. Returns in every child, with its channel; never in the parent."""
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj is self.listener:
+                    connection, _ = self.listener.accept()
+                    self.selector.register(connection, 1)
+                elif key.fileobj is sys.stdin:
+                    if not os.read(0, 4096):
+                        self.end_all(None)
+                        real_exit(0)
+                elif key.fileobj == self.wake:
+                    os.read(self.wake, 4096)
+                    self.reap()
+                else:
+                    channel = self.request(key.fileobj)
+                    if channel:
+                        return channel
+
+    def request(self, connection: socket.socket) -> socket.socket | None:
+        """Fork, or end the children of a grader that has gone. Returns a channel in the child."""
+        try:
+            data, fds, _, _ = socket.recv_fds(connection, 1, 3)
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            self.selector.unregister(connection)
+            connection.close()
+            self.end_all(connection)
+            return None
+        pid = os.fork()
+        if pid == 0:
+            return self.become(fds)
+        for fd in fds:
+            os.close(fd)
+        self.owners[pid] = connection
+        self.tell(connection, pid=pid)
+        return None
+
+    def become(self, fds: list[int]) -> socket.socket:
+        """In the child: let go of the template's files, and take the three that were sent."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for key in list(self.selector.get_map().values()):
+            if key.fileobj is not sys.stdin:
+                key.fileobj.close() if hasattr(key.fileobj, "close") else os.close(key.fileobj)
+        self.selector.close()
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (fds[1], 1), (fds[2], 2)):
+            os.dup2(source, target)
+            os.close(source)
+        return socket.socket(fileno=fds[0])
+
+    def reap(self) -> None:
+        """Tell each child's grader how it ended, and end what the child left behind."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            owner = self.owners.pop(pid, None)
+            if owner:
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)
+                self.tell(owner, pid=pid, status=os.waitstatus_to_exitcode(status))
+        self.end_orphans()
+
+    def end_orphans(self) -> None:
+        with contextlib.suppress(OSError):
+            children = Path("/proc/self/task", str(os.getpid()), "children").read_text()
+            for pid in set(map(int, children.split())) - set(self.owners):
+                os.kill(pid, signal.SIGKILL)
+
+    def tell(self, connection: socket.socket, **message: int) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def end_all(self, owner: socket.socket | None) -> None:
+        """End the children of one grader, or of all."""
+        for pid in [p for p, o in self.owners.items() if owner is None or o is owner]:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    """Begin as the arguments say."""
+    how, *rest = sys.argv[1:]
+    for name in PRELOADED:
+        # A package that is missing is the learner's import error later, with its own sentence.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    with contextlib.suppress(ImportError, OSError):
+        warm_up()
+    if how == "template":
+        import gc
+
+        gc.collect()
+        gc.freeze()
+        channel = Template(*rest).serve()
+    else:
+        channel = spare(*rest)
+    restrain()
+    sys.argv[:] = [""]
+    Child(channel).main()
+
+
+if __name__ == "__main__":
+    main()

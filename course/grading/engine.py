@@ -1,0 +1,265 @@
+"""Graders kept ready, for whoever wants a report: check, watch, and the graders' own test."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.curriculum import ROOT, lessons
+from course.grading.processes import ADDRESS, PATIENCE, Template, can_fork
+from course.report import LessonResult, TaskResult
+
+SILENCE = 120 * PATIENCE  # seconds without a word from a grader, after which it counts as lost
+
+
+@dataclass(frozen=True)
+class Job:
+    """A lesson to grade, and the folder of the answer. All of its tasks, if none is named."""
+
+    slug: str
+    folder: Path
+    tasks: tuple[str, ...] = ()
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """The grading of a lesson has begun."""
+
+    slug: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All the tests of a task have reported, or never will."""
+
+    slug: str
+    result: TaskResult
+
+
+Event = Started | Finished
+
+
+class Cancelled(Exception):
+    """`cancel()` ended this grading."""
+
+
+class _Worker:
+    """One grader process. worker.py is its other side."""
+
+    def __init__(self, slugs: list[str], address: str) -> None:
+        self._slugs, self._address = slugs, address
+        self.pid = 0  # of the copy that does the job, where there is fork
+        self._start()
+
+    def _start(self) -> None:
+        env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+        env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", ADDRESS: self._address}
+        self._errors = tempfile.TemporaryFile()
+        self.messages: queue.SimpleQueue = queue.SimpleQueue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "course.grading.worker", *self._slugs],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=ROOT,
+            env=env,
+        )
+        reader = threading.Thread(target=self._read, args=(self._process, self.messages))
+        reader.daemon = True
+        reader.start()
+
+    def _read(self, process: subprocess.Popen, messages: queue.SimpleQueue) -> None:
+        for line in process.stdout:
+            messages.put(json.loads(line))
+        messages.put(None)
+
+    def send(self, **job: object) -> None:
+        """Give it a job; start it anew if it has ended, as it does after a job without fork."""
+        if self._process.poll() is not None:
+            self.close()
+            self._start()
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(job).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def next(self) -> dict | None:
+        """Return what it says next; None if it has ended, or said nothing for too long."""
+        try:
+            return self.messages.get(timeout=SILENCE)
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        """End the job that it is at."""
+        if self.pid:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+
+    def last_words(self) -> str:
+        """Return the last line that it wrote on stderr."""
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close(self) -> None:
+        """End the process."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+
+class Engine:
+    """Graders kept ready, as many as are useful. Use it as a context manager."""
+
+    def __init__(self, slugs: list[str], workers: int = 1) -> None:
+        self._slugs = slugs
+        self._lessons = {lesson.slug: lesson for lesson in lessons()}
+        self._template = Template() if can_fork() else None
+        address = self._template.address if self._template else ""
+        self._workers = [_Worker(slugs, address) for _ in range(workers)]
+        self._cancelled = threading.Event()
+        self._telling = threading.Lock()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._workers:
+            worker.stop() if worker.pid else None
+            worker.close()
+        if self._template:
+            self._template.close()
+
+    def cancel(self) -> None:
+        """End the running `grade()`, which raises Cancelled. May be called from any thread."""
+        self._cancelled.set()
+        for worker in self._workers:
+            worker.stop() if worker.pid else None
+
+    def grade(
+        self, jobs: list[Job], seed: int, on_event: Callable[[Event], None] = lambda event: None
+    ) -> list[LessonResult]:
+        """Grade each job's folder; return the results in the order of the jobs.
+
+        `on_event` is called as things happen, from one thread at a time. Raises Cancelled.
+        """
+        self._cancelled.clear()
+        todo = deque(enumerate(jobs))
+        results: list[LessonResult | None] = [None] * len(jobs)
+        errors: list[BaseException] = []
+
+        def work(worker: _Worker) -> None:
+            with contextlib.suppress(IndexError):
+                while not self._cancelled.is_set() and not errors:
+                    index, job = todo.popleft()
+                    try:
+                        results[index] = self._one(worker, job, seed, on_event)
+                    except BaseException as error:
+                        errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(w,), daemon=True) for w in self._workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        if self._cancelled.is_set():
+            raise Cancelled
+        return [result for result in results if result is not None]
+
+    def _tell(self, on_event: Callable, event: Event) -> None:
+        with self._telling:
+            on_event(event)
+
+    def _one(self, worker: _Worker, job: Job, seed: int, on_event: Callable) -> LessonResult:
+        self._tell(on_event, Started(job.slug))
+        started = time.monotonic()
+        worker.send(
+            slug=job.slug,
+            folder=str(job.folder.resolve()),
+            seed=seed,
+            tasks=job.tasks,
+            verbose=job.verbose,
+        )
+        found: dict[str, TaskResult] = {}
+        ended = self._listen(worker, job, found, on_event)
+        if self._cancelled.is_set():
+            raise Cancelled
+        for task in self._lessons[job.slug].tasks:
+            if task.id not in found and (not job.tasks or task.id in job.tasks):
+                # Only a report that it passed can pass a task: silence is an error.
+                why = f"The grader ended before it could judge this. {ended}".strip()
+                found[task.id] = TaskResult(task.id, task.title, task.points, "error", why)
+                self._tell(on_event, Finished(job.slug, found[task.id]))
+        order = [task.id for task in self._lessons[job.slug].tasks]
+        return LessonResult(
+            job.slug,
+            self._lessons[job.slug].title,
+            sorted(found.values(), key=lambda task: order.index(task.id)),
+            time.monotonic() - started,
+            notes(job.folder, self._lessons[job.slug].solution),
+        )
+
+    def _listen(self, worker: _Worker, job: Job, found: dict, on_event: Callable) -> str:
+        """Collect what the worker says of one job. Returns why it ended early, if it did."""
+        try:
+            while True:
+                message = worker.next()
+                if message is None:
+                    worker.stop()
+                    return worker.last_words()
+                if message["event"] == "process":
+                    worker.pid = message["pid"]
+                    if self._cancelled.is_set():
+                        worker.stop()
+                elif message["event"] == "task":
+                    result = TaskResult(**message["task"])
+                    found[result.id] = result
+                    self._tell(on_event, Finished(job.slug, result))
+                elif message["event"] == "done":
+                    return ""
+        finally:
+            worker.pid = 0
+
+
+def notes(folder: Path, solution: Path) -> list[str]:
+    """Return what is odd about the folder as a whole, in sentences."""
+    ours = {"course", "pytest", "tests"}
+    libraries = {"flask", "flask_sock", "requests", "simple_websocket", "websockets", "werkzeug"}
+    found = []
+    if not folder.is_dir():
+        return [f"{folder} is not there. `python -m course reset` brings the starter back."]
+    for path in sorted(folder.iterdir()):
+        if (solution / path.name).exists():
+            continue
+        if path.name in ("conftest.py", "pytest.ini", "sitecustomize.py", "usercustomize.py"):
+            found.append(f"{path.name} in your folder is not read: grading has its own set-up.")
+        elif path.suffix == ".py" and path.stem in sys.stdlib_module_names | libraries | ours:
+            found.append(
+                f"{path.name} in your folder has the name of a library: `import {path.stem}` finds "
+                f"your file in its place. Give it another name."
+            )
+    return found

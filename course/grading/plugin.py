@@ -1,0 +1,299 @@
+"""The pytest plugin that grades: `pytest tests/test_01_rest.py` and the runner both use it."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from course.curriculum import ROOT
+from course.grading.card import card
+from course.grading.expect import Unmet
+from course.grading.processes import (
+    ADDRESS,
+    Child,
+    Nursery,
+    Spares,
+    Template,
+    Trouble,
+    can_fork,
+)
+from course.grading.stage import Stage
+from course.report import TaskResult
+
+
+class Blocked(pytest.skip.Exception):
+    """A task that says nothing yet, because one that it needs is not passed."""
+
+    allow_module_level = False
+
+
+@dataclass
+class Verdict:
+    """What is known of one task so far."""
+
+    title: str
+    points: int
+    needs: tuple[str, ...]
+    left: int = 0  # tests that have not reported
+    status: str = "passed"
+    message: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether each of its tests has reported that it passed."""
+        return self.left == 0 and self.status == "passed"
+
+
+@dataclass
+class Grading:
+    """What one run of a lesson's tests grades, and what it has found."""
+
+    folder: Path
+    seed: int
+    start: Callable[[], Child]
+    verbose: bool = False
+    on_task: Callable[[TaskResult], None] = lambda result: None
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    files: dict[Path, tuple] = field(default_factory=dict)
+
+    def expect(self, items: list[pytest.Item]) -> None:
+        """Count the tests of each task before the first is run."""
+        self.files = fingerprints()
+        for item in items:
+            mark = item.get_closest_marker("task")
+            task_id = mark.args[0]
+            new = Verdict(mark.kwargs["title"], mark.kwargs["points"], mark.kwargs["needs"])
+            self.verdicts.setdefault(task_id, new).left += 1
+
+    def block(self, task_id: str) -> None:
+        """Stop a test that could say nothing. Raises Blocked."""
+        verdict = self.verdicts[task_id]
+        if verdict.status != "passed":
+            raise Blocked(f"Another test of {task_id} has said why.")
+        for need in verdict.needs:
+            if need in self.verdicts and not self.verdicts[need].passed:
+                raise Blocked(f"It needs {need}, which is not passed yet.")
+
+    def note(self, task_id: str, status: str, message: str, seconds: float) -> None:
+        """Take the report of one test. The first that did not pass speaks for the task."""
+        verdict = self.verdicts[task_id]
+        verdict.left -= 1
+        verdict.seconds += seconds
+        changed = changed_since(self.files)
+        if changed:
+            status = "error"
+            message = (
+                f"{changed}, a file of the grader, changed while your code ran, so that nothing "
+                f"it says counts.\nnext: git checkout {changed}"
+            )
+        if verdict.status == "passed":
+            verdict.status, verdict.message = status, message
+        if verdict.left == 0:
+            self.on_task(self.result(task_id))
+
+    def result(self, task_id: str) -> TaskResult:
+        """Return the task's verdict as it stands."""
+        v = self.verdicts[task_id]
+        return TaskResult(task_id, v.title, v.points, v.status, v.message, v.seconds)
+
+
+GRADINGS = pytest.StashKey[dict[str, Grading]]()
+STARTER = pytest.StashKey[object]()
+STAGE = pytest.StashKey[Stage]()
+
+
+def fingerprints() -> dict[Path, tuple]:
+    """Return what would change if someone wrote to a file of the grader's."""
+    files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/**/*.py")]
+    return {file: _fingerprint(file) for file in files}
+
+
+def _fingerprint(file: Path) -> tuple:
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def changed_since(files: dict[Path, tuple]) -> str:
+    """Return the first file that is not as it was, or nothing."""
+    for file, was in files.items():
+        if _fingerprint(file) != was:
+            return file.relative_to(ROOT).as_posix()
+    return ""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what to grade."""
+    group = parser.getgroup("course")
+    group.addoption(
+        "--target", default="lessons", help="the folder that holds lesson folders: lessons"
+    )
+    group.addoption("--seed", type=int, default=None, help="the seed of the tests' random data")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin without knowing anything."""
+    config.addinivalue_line("markers", "task(id, title, points, needs): a task of the lesson")
+    config.stash.setdefault(GRADINGS, {})
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what would repeat this run."""
+    return f"grading {config.getoption('--target')}/ with --seed {seed_of(config)}"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the processes that were kept ready."""
+    starter = config.stash.get(STARTER, None)
+    if starter:
+        starter.close()
+
+
+def seed_of(config: pytest.Config) -> int:
+    """Return the seed that was asked for, or the one chosen for this run."""
+    if config.option.seed is None:
+        config.option.seed = random.randrange(10**6)
+    return config.option.seed
+
+
+def is_graded(item: pytest.Item) -> bool:
+    """Whether the test belongs to a lesson's task."""
+    return item.get_closest_marker("task") is not None
+
+
+def slug_of(item: pytest.Item) -> str:
+    """Return the lesson that a test file grades: tests/test_01_rest.py grades 01_rest."""
+    return item.path.stem.removeprefix("test_")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Prepare the grading of each lesson that has tests in this run."""
+    config = session.config
+    by_slug: dict[str, list[pytest.Item]] = {}
+    for item in session.items:
+        if is_graded(item):
+            by_slug.setdefault(slug_of(item), []).append(item)
+    if not by_slug or config.option.collectonly or config.stash[GRADINGS]:
+        return
+    target = Path(config.getoption("--target"))
+    target = target if target.is_absolute() else config.invocation_params.dir / target
+    if not target.is_dir():
+        target = ROOT / config.getoption("--target")
+    for slug, items in by_slug.items():
+        folder = target / slug
+        grading = Grading(folder, seed_of(config), lambda: starter_of(config).start())
+        grading.expect(items)
+        config.stash[GRADINGS][slug] = grading
+
+
+def starter_of(config: pytest.Config) -> "Starter":
+    """Return what starts children in this run, made when the first is needed."""
+    if STARTER not in config.stash:
+        config.stash[STARTER] = Starter()
+    return config.stash[STARTER]
+
+
+class Starter:
+    """Starts children by the way that this system has."""
+
+    def __init__(self, address: str = "") -> None:
+        self._template = None
+        if not can_fork():
+            self._source = Spares()
+        else:
+            if not address:
+                self._template = Template()
+                address = self._template.address
+            self._source = Nursery(address)
+
+    def start(self) -> Child:
+        """Return a fresh child."""
+        return self._source.start()
+
+    def close(self) -> None:
+        """End what was kept ready."""
+        self._source.close()
+        if self._template:
+            self._template.close()
+
+
+def grading_of(item: pytest.Item) -> Grading:
+    """Return the run that the test belongs to."""
+    return item.config.stash[GRADINGS][slug_of(item)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Do not run what could say nothing."""
+    if is_graded(item):
+        grading_of(item).block(item.get_closest_marker("task").args[0])
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """What a test has at hand: the learner's app, people who use it, programs, functions."""
+    grading = grading_of(request.node)
+    made = Stage(grading.start, grading.folder, f"{grading.seed}:{request.node.name}")
+    request.node.stash[STAGE] = made
+    yield made
+    made.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Turn what a test found into the card that a learner reads."""
+    report = yield
+    if not is_graded(item):
+        return report
+    grading, task_id = grading_of(item), item.get_closest_marker("task").args[0]
+    if call.when == "setup" and report.passed:
+        return report
+    if call.when == "teardown" and report.passed:
+        return report
+    status, message = verdict_on(item, call, grading)
+    if status in ("failed", "error"):
+        report.longrepr = message
+    if call.when == "teardown":  # Its call has reported; a fault of ours here may not pass.
+        grading.verdicts[task_id].left += 1
+    grading.note(task_id, status, message, call.duration)
+    return report
+
+
+def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tuple[str, str]:
+    """Return the test's status and its card."""
+    if call.excinfo is None:
+        return "passed", ""
+    error = call.excinfo.value
+    if isinstance(error, Blocked):
+        return "blocked", error.msg
+    if isinstance(error, pytest.skip.Exception):
+        return "skipped", error.msg
+    task_id = item.get_closest_marker("task").args[0]
+    hint = f"python -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
+    if isinstance(error, Unmet | Trouble):
+        stage = item.stash.get(STAGE, None)
+        return "failed", card(error, stage, hint, grading.verbose)
+    place = call.excinfo.traceback[-1]
+    return "error", (
+        f"The grader itself failed, so this says nothing of your code: "
+        f"{type(error).__name__}: {error} ({Path(place.path).name}:{place.lineno + 1})."
+    )
+
+
+def run(items: list[pytest.Item], grading: Grading) -> float:
+    """Run a lesson's tests in this process. Returns the seconds that they took."""
+    started = time.monotonic()
+    config = items[0].config
+    config.stash[GRADINGS] = {slug_of(items[0]): grading}
+    grading.expect(items)
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    return time.monotonic() - started
+
+
+__all__ = ["ADDRESS", "Grading", "Starter", "run", "stage"]

@@ -1,0 +1,381 @@
+"""The grader's side of the processes that learners' code runs in: start, ask, listen, end.
+
+Each test has fresh ones. Where there is fork, a template process forks them within milliseconds;
+where there is not, a few are started ahead and wait. child.py is the other side.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+
+CHILD = Path(__file__).with_name("child.py")
+ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
+PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
+# An interrupted import must not hold a grader up for long; a slow machine raises the patience.
+LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
+KEPT = 2**20  # bytes of a stream that are kept; the rest is read and thrown away
+
+
+class Trouble(Exception):
+    """The learner's code did not do what it was asked for. `where` are lines of theirs."""
+
+    def __init__(self, sentence: str, where: list[dict] | None = None) -> None:
+        super().__init__(sentence)
+        self.where = where or []
+
+
+class Stream:
+    """What a process printed, read as it comes so that it never blocks."""
+
+    def __init__(self, file) -> None:
+        self._file = file
+        self._data = bytearray()
+        self._news = threading.Condition()
+        self.size = 0
+        self.ended = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._file.fileno(), 65536):
+                with self._news:
+                    self.size += len(chunk)
+                    self._data += chunk[: max(0, KEPT - len(self._data))]
+                    self._news.notify_all()
+        with self._news:
+            self.ended = True
+            self._news.notify_all()
+        self._file.close()
+
+    @property
+    def text(self) -> str:
+        with self._news:
+            return self._data.decode("utf-8", "replace")
+
+    def lines(self, count: int, seconds: float) -> list[str]:
+        """Wait until there are `count` whole lines, or the stream ends; return all there are."""
+
+        def enough() -> bool:
+            return self.ended or self._data.count(b"\n") >= count
+
+        with self._news:
+            self._news.wait_for(enough, seconds)
+        return self.text.split("\n")[:-1] if "\n" in self.text else []
+
+    def wait_for_end(self, seconds: float) -> bool:
+        with self._news:
+            return self._news.wait_for(lambda: self.ended, seconds)
+
+
+class Child:
+    """One process of the learner's code, and a private channel to it."""
+
+    def __init__(self, sock: socket.socket, out, err, handle) -> None:
+        self._sock = sock
+        self._handle = handle  # has kill(), and wait(seconds) -> exit status or None
+        self._news = threading.Condition()
+        self._answers: dict[int, dict] = {}
+        self._next_id = 0
+        self.events: list[dict] = []
+        self.gone = False
+        self.out, self.err = Stream(out), Stream(err)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._sock.makefile("r", encoding="utf-8", newline="\n"):
+                message = json.loads(line)
+                with self._news:
+                    if "event" in message:
+                        self.events.append(message)
+                    else:
+                        self._answers[message["id"]] = message
+                    self._news.notify_all()
+        with self._news:
+            self.gone = True
+            self._news.notify_all()
+
+    def begin(self, do: str, **command: object) -> int:
+        """Send a command without waiting for its answer. Returns the number to ask for it with."""
+        self._next_id += 1
+        line = json.dumps({"id": self._next_id, "do": do, **command}) + "\n"
+        with contextlib.suppress(OSError):
+            self._sock.sendall(line.encode())
+        return self._next_id
+
+    def answer(self, number: int, doing: str, seconds: float = LONG) -> object:
+        """Wait for a command's answer.
+
+        Raises Trouble when the learner's code refused, ended its process, or took too long.
+        """
+        with self._news:
+            self._news.wait_for(lambda: number in self._answers or self.gone, seconds)
+            message = self._answers.pop(number, None)
+        if message is None:
+            raise self.trouble(f"{doing} did not end within {seconds:g} s")
+        if "error" in message:
+            raise Trouble(message["error"]["sentence"], message["error"]["where"])
+        return message["value"]
+
+    def ask(self, do: str, doing: str = "", seconds: float = LONG, **args: object) -> object:
+        """Send a command and wait for its answer. Raises Trouble as `answer` does."""
+        return self.answer(self.begin(do, args=args), doing or do, seconds)
+
+    def trouble(self, late: str) -> Trouble:
+        """Say why nothing came: the process doubled, ended, or is busy, and where."""
+        for event in self.events:
+            if event["event"] in ("exit", "fork"):
+                verb = {"exit": "ended its process with", "fork": "made a copy of its process with"}
+                sentence = f"Your code {verb[event['event']]} {event['sentence']}."
+                return Trouble(sentence, event["where"])
+        if self.gone:
+            status = self._handle.wait(LONG)
+            return Trouble(f"Your code's process ended {_status_in_words(status)}.")
+        where = self._busy_at()
+        return Trouble(f"{late}." if where else f"{late}, and no line of yours was running.", where)
+
+    def _busy_at(self) -> list[dict]:
+        number = self.begin("where", args={})
+        with self._news:
+            self._news.wait_for(lambda: number in self._answers or self.gone, 2 * PATIENCE)
+            return self._answers.pop(number, {}).get("value") or []
+
+    def settle(self) -> None:
+        """Return once everything that the child had said by now has been read."""
+        number = self.begin("where", args={})
+        with self._news:
+            self._news.wait_for(lambda: number in self._answers or self.gone, 2 * PATIENCE)
+
+    def wait_for_event(self, name: str, count: int, seconds: float) -> bool:
+        """Wait until that many audit events of this name have been reported."""
+
+        def seen() -> bool:
+            return self.gone or sum(e.get("name") == name for e in self.events) >= count
+
+        with self._news:
+            return self._news.wait_for(seen, seconds) and not self.gone
+
+    def interrupt(self) -> None:
+        """Do to the process what Ctrl-C in its terminal would."""
+        self._handle.interrupt(self)
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the process to end by itself. Returns its exit status, or None if it did not."""
+        return self._handle.wait(seconds)
+
+    def kill(self) -> None:
+        """End the process as a power cut would, and wait until it has gone."""
+        self._handle.kill()
+        self._handle.wait(LONG)
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+def _status_in_words(status: int | None) -> str:
+    if status is not None and status < 0:
+        with contextlib.suppress(ValueError):
+            return f"by the signal {signal.Signals(-status).name}"
+    return "and nobody knows how" if status is None else f"with exit status {status}"
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child: ours, less what could lead its requests elsewhere."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().endswith("_PROXY")}
+    for name in ("PYTHONPATH", "PYTHONSTARTUP", "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT"):
+        kept.pop(name, None)
+    return {**kept, "NO_PROXY": "*", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _python(*args: str) -> list[str]:
+    return [sys.executable, "-P", str(CHILD), *args]
+
+
+class _Forked:
+    """A child that the template forked. The template reports its end."""
+
+    def __init__(self, pid: int, nursery: "Nursery") -> None:
+        self.pid, self._nursery = pid, nursery
+
+    def kill(self) -> None:
+        # Not after its end is known: the number may be another process by then.
+        if self.pid not in self._nursery.ended:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> int | None:
+        return self._nursery.wait(self.pid, seconds)
+
+    def interrupt(self, child: Child) -> None:
+        if self.pid not in self._nursery.ended:
+            os.kill(self.pid, signal.SIGINT)
+
+
+class Template:
+    """The process that forks children, kept for as long as its owner lives."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="course-")  # only its owner may enter it
+        self.address = os.path.join(self._folder, "s")
+        with socket.socket(socket.AF_UNIX) as listener:
+            # Bound here, so that a grader may connect while the template is still importing.
+            listener.bind(self.address)
+            listener.listen(16)
+            number = listener.fileno()
+            self._process = subprocess.Popen(
+                _python("template", str(number)),
+                stdin=subprocess.PIPE,
+                pass_fds=[number],
+                env=environment(),
+            )
+
+    def close(self) -> None:
+        """End the process, and its children with it."""
+        self._process.stdin.close()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Nursery:
+    """Starts children by asking a template for them, always one ahead."""
+
+    def __init__(self, address: str) -> None:
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._sock.connect(address)
+        self._news = threading.Condition()
+        self._starting = threading.Lock()
+        self._asked: deque[tuple] = deque()  # the channel and streams of children to come
+        self._started: deque[int] = deque()  # process ids, in the same order
+        self.ended: dict[int, int] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._ask()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._sock.makefile("r"):
+                message = json.loads(line)
+                with self._news:
+                    if "status" in message:
+                        self.ended[message["pid"]] = message["status"]
+                    else:
+                        self._started.append(message["pid"])
+                    self._news.notify_all()
+
+    def wait(self, pid: int, seconds: float) -> int | None:
+        """Wait for a child's end. Returns its exit status, or None if it goes on."""
+        with self._news:
+            self._news.wait_for(lambda: pid in self.ended, seconds)
+            return self.ended.get(pid)
+
+    def _ask(self) -> None:
+        ours, theirs = socket.socketpair()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        socket.send_fds(self._sock, [b"+"], [theirs.fileno(), out_write, err_write])
+        theirs.close()
+        os.close(out_write)
+        os.close(err_write)
+        self._asked.append((ours, os.fdopen(out_read, "rb"), os.fdopen(err_read, "rb")))
+
+    def start(self) -> Child:
+        """Return a new child."""
+        with self._starting:
+            channel = self._asked.popleft()
+            with self._news:
+                if not self._news.wait_for(lambda: self._started, 30 * PATIENCE):
+                    raise RuntimeError("The template process did not start a child.")
+                pid = self._started.popleft()
+            self._ask()
+        return Child(*channel, _Forked(pid, self))
+
+    def close(self) -> None:
+        """Let the template end all of its children."""
+        self._sock.close()
+        for channel in self._asked:
+            for end in channel:
+                end.close()
+
+
+class _Spawned:
+    """A child that was started as a process of its own."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self._process = process
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def interrupt(self, child: Child) -> None:
+        child.begin("interrupt", args={})
+
+
+class Spares:
+    """Starts children ahead, where there is no fork: two wait while one is used."""
+
+    AHEAD = 2
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._waiting: deque[tuple[str, subprocess.Popen]] = deque()
+        self._connected: dict[str, socket.socket] = {}
+        self._fill()
+
+    def _fill(self) -> None:
+        port = self._listener.getsockname()[1]
+        while len(self._waiting) < self.AHEAD:
+            token = secrets.token_hex(16)
+            process = subprocess.Popen(
+                _python("spare", f"127.0.0.1:{port}", token),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(),
+            )
+            self._waiting.append((token, process))
+
+    def start(self) -> Child:
+        """Return a child that is ready, and start the next."""
+        token, process = self._waiting.popleft()
+        self._fill()
+        self._listener.settimeout(30 * PATIENCE)
+        while token not in self._connected:
+            sock, _ = self._listener.accept()
+            # A stranger on this machine may connect too: whoever has no token is let go.
+            sock.settimeout(5 * PATIENCE)
+            with contextlib.suppress(OSError):
+                self._connected[sock.recv(33).decode("ascii", "replace").strip()] = sock
+            sock.settimeout(None)
+        sock = self._connected.pop(token)
+        return Child(sock, process.stdout, process.stderr, _Spawned(process))
+
+    def close(self) -> None:
+        """End the children that nobody used."""
+        for _, process in self._waiting:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+        self._listener.close()
+
+
+def can_fork() -> bool:
+    """Whether children are forked here; COURSE_NO_FORK=1 tries the other way."""
+    return hasattr(os, "fork") and not os.environ.get("COURSE_NO_FORK")

@@ -1,0 +1,326 @@
+"""What a test has at hand: the learner's app, people who use it, their programs and functions."""
+
+import contextlib
+import http.client
+import json
+import random
+import tempfile
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from course.grading.expect import Unmet, equal, shown
+from course.grading.processes import PATIENCE, Child, Trouble
+from course.grading.wire import Wire, body_in_words
+
+SECONDS = 5.0  # the deadline of what should come at once
+WORDS = (
+    "amber birch cedar delta ember fjord grove heron islet jetty kelp lagoon maple north".split()
+)
+
+
+class Stage:
+    """One test's surroundings. All that it starts is ended with it."""
+
+    def __init__(self, start: Callable[[], Child], folder: Path, seed: str) -> None:
+        self._start = start
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.wire = Wire()
+        self.children: list[Child] = []
+        self._scratch = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
+        self.scratch = Path(self._scratch.name)
+        self._end = contextlib.ExitStack()
+
+    def child(self) -> Child:
+        """Return a fresh process that imports from the learner's folder."""
+        child = self._start()
+        self.children.append(child)
+        child.ask("load", "reading your folder", folder=str(self.folder), scratch=str(self.scratch))
+        return child
+
+    def serve(self, **config: object) -> "Server":
+        """Start the learner's app. Its database is the same for each server of one test."""
+        config = {"DATABASE": str(self.scratch / "board.sqlite3"), **config}
+        child = self.child()
+        port = child.ask("serve", "starting your app", module="app", config=config)
+        return Server(self, child, port)
+
+    def function(self, module: str, name: str) -> Callable:
+        """Return a function of the learner's, to be called with what JSON can hold."""
+        child = self.child()
+
+        def call(*args: object) -> object:
+            shown_args = ", ".join(shown(arg, 60) for arg in args)
+            self.wire.sent("test", f"{name}({shown_args})")
+            value = child.ask("call", f"{name}()", module=module, function=name, args=list(args))
+            self.wire.received("test", shown(value))
+            return value
+
+        return call
+
+    def run(self, program: str, *args: object, events: tuple[str, ...] = ()) -> "Program":
+        """Run a file of the learner's, as `python program args` would."""
+        child = self.child()
+        if events:
+            child.ask("watch", "starting your program", events=list(events))
+        words = [str(arg) for arg in args]
+        self.wire.sent("shell", f"python {program} {' '.join(words)}")
+        number = child.begin("run", program=program, args=words)
+        child.answer(number, f"starting {program}")
+        return Program(self, child, program)
+
+    def text(self) -> str:
+        """Return words that no answer could have been written for."""
+        return " ".join(self.random.sample(WORDS, 3)) + f" {self.random.randrange(10**6)}"
+
+    def name(self) -> str:
+        """Return a room's name that no other room of the test has."""
+        return f"{self.random.choice(WORDS)}-{self.random.randrange(10**9)}"
+
+    def use(self, thing):
+        """Enter a context manager that lasts as long as the test."""
+        return self._end.enter_context(thing)
+
+    def faults(self) -> list[dict]:
+        """Return the errors that the learner's code raised, as far as it said so."""
+        for child in self.children:
+            if not child.gone:
+                child.settle()
+        return [e for child in self.children for e in child.events if e["event"] != "audit"]
+
+    def close(self) -> None:
+        """End everything."""
+        self._end.close()
+        for child in self.children:
+            child.kill()
+        self._scratch.cleanup()
+
+
+class Server:
+    """The learner's app, running in a process of its own."""
+
+    def __init__(self, stage: Stage, child: Child, port: int) -> None:
+        self.stage, self._child = stage, child
+        self.host = f"127.0.0.1:{port}"
+        self.url = f"http://{self.host}"
+
+    def client(self, who: str) -> "Client":
+        """Return someone who uses the app over HTTP."""
+        return Client(self, who)
+
+    def kill(self) -> None:
+        """End the app as a power cut would."""
+        self._child.kill()
+        self.stage.wire.happened("server", "killed")
+
+    def trouble(self, late: str) -> Trouble:
+        """Say why no answer came."""
+        return self._child.trouble(late)
+
+
+class Client:
+    """Somebody with an HTTP client. What they send and receive is on the test's wire."""
+
+    def __init__(self, server: Server, who: str) -> None:
+        self.server, self.who = server, who
+
+    def get(self, path: str, headers: dict | None = None, **query: object) -> "Answer":
+        """Ask for `path`, with `query` as its query string."""
+        target = f"{path}?{urlencode(query)}" if query else path
+        return self.request("GET", target, headers=headers)
+
+    def post(self, path: str, body: object) -> "Answer":
+        """Post a value as JSON."""
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body, ensure_ascii=False).encode()
+        return self.request("POST", path, data, headers=headers)
+
+    def request(
+        self, method: str, target: str, data: bytes = b"", headers: dict | None = None
+    ) -> "Answer":
+        """Send a request as it is, and return its answer, whatever its status.
+
+        `target` is a path with its query, or an absolute URL of this server's. Raises Unmet when
+        no whole answer comes.
+        """
+        wire, headers = self.server.stage.wire, dict(headers or {})
+        target = self._own(target)
+        shown_body = body_in_words(data, headers.get("Content-Type", ""))
+        wire.sent(self.who, f"{method} {target} {shown_body}".rstrip())
+        connection = http.client.HTTPConnection(self.server.host, timeout=SECONDS * PATIENCE)
+        try:
+            connection.request(method, target, data or None, headers)
+            response = connection.getresponse()
+            answer = Answer(method, target, response, response.read())
+        except TimeoutError:
+            raise self._nothing(f"nothing for {SECONDS * PATIENCE:g} s", method, target) from None
+        except (OSError, http.client.HTTPException):
+            raise self._nothing("the connection ended", method, target) from None
+        finally:
+            connection.close()
+        wire.received(self.who, answer.in_words())
+        return answer
+
+    def _own(self, target: str) -> str:
+        parts = urlsplit(urljoin(self.server.url, target))
+        if parts.netloc != self.server.host:
+            raise Unmet(f"an address on {self.server.url}", target)
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+    def _nothing(self, what: str, method: str, target: str) -> Unmet:
+        self.server.stage.wire.received(self.who, what)
+        trouble = self.server.trouble(f"{method} {target} had no answer")
+        return Unmet("an answer", f"{what}. {trouble}", where=trouble.where)
+
+
+class Answer:
+    """An HTTP answer, with what one may expect of it."""
+
+    def __init__(
+        self, method: str, target: str, response: http.client.HTTPResponse, body: bytes
+    ) -> None:
+        self.method, self.target = method, target
+        self.status, self.reason = response.status, response.reason
+        self.headers, self.body = response.headers, body
+
+    @property
+    def content_type(self) -> str:
+        """The media type, without its parameters; empty where there is none."""
+        return self.headers["Content-Type"] and self.headers.get_content_type() or ""
+
+    def in_words(self) -> str:
+        """Return status and body as one line."""
+        body = body_in_words(self.body, self.content_type)
+        return f"{self.status} {self.reason} {body}".rstrip()
+
+    def expect_status(self, status: int, next: str = "") -> None:
+        """Hold the status."""
+        if self.status != status:
+            expected = f"{_status(status)} to {self.method} {self.target}"
+            raise Unmet(expected, _status(self.status), next)
+
+    def json(self, status: int = 200) -> object:
+        """Hold the status and the type, and return the JSON of the body."""
+        self.expect_status(status)
+        if self.content_type != "application/json":
+            got = self.content_type or "no Content-Type"
+            raise Unmet("Content-Type: application/json", got, "Flask does this for a dict.")
+        return self._parsed()
+
+    def _parsed(self) -> object:
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            text = self.body.decode("utf-8", "replace")
+            raise Unmet("a body that is JSON", shown(text)) from None
+
+    def expect_json(self, expected: object, status: int = 200, next: str = "") -> None:
+        """Hold status and body, values by their exact type."""
+        got = self.json(status)
+        if not equal(got, expected):
+            raise Unmet(shown(expected), shown(got), next)
+
+    def expect_problem(self, status: int) -> None:
+        """Hold a refusal: the status, and a problem document (RFC 9457, section 3)."""
+        self.expect_status(status)
+        if self.content_type != "application/problem+json":
+            got = self.content_type or "no Content-Type"
+            raise Unmet("Content-Type: application/problem+json", got)
+        document = self._parsed()
+        if not isinstance(document, dict):
+            raise Unmet("a JSON object as the problem", shown(document))
+        if not equal(document.get("status"), status):
+            raise Unmet(f'"status": {status} in the problem', shown(document))
+        for name in ("title", "detail"):
+            if not isinstance(document.get(name), str) or not document[name].strip():
+                raise Unmet(f'a sentence as "{name}" in the problem', shown(document))
+
+
+def _status(code: int) -> str:
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+class Program:
+    """A program of the learner's that runs."""
+
+    def __init__(self, stage: Stage, child: Child, name: str) -> None:
+        self._stage, self._child, self.name = stage, child, name
+
+    def lines(self, count: int, seconds: float = SECONDS) -> list[str]:
+        """Wait until it has printed that many lines; return all it has printed.
+
+        Raises Unmet when they do not come.
+        """
+        lines = self._child.out.lines(count, seconds * PATIENCE)
+        if len(lines) < count:
+            raise self._unmet(f"{count} lines from {self.name}", f"{len(lines)} lines", seconds)
+        return lines
+
+    def _unmet(self, expected: str, got: str, seconds: float) -> Unmet:
+        late = f"{self.name} went on for {seconds * PATIENCE:g} s"
+        if self._child.gone:
+            status = self._child.wait(0)
+            late = f"{self.name} has ended" + ("" if status is None else f" with status {status}")
+            return Unmet(expected, f"{got}. {late}.")
+        trouble = self._child.trouble(late)
+        return Unmet(expected, f"{got}. {trouble}", where=trouble.where)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._stage.wire.happened("shell", "Ctrl-C")
+        self._child.interrupt()
+
+    def end(self, seconds: float = SECONDS) -> int:
+        """Wait for its end. Returns its exit status; raises Unmet when it goes on."""
+        status = self._child.wait(seconds * PATIENCE)
+        if status is None:
+            raise self._unmet(f"{self.name} to end", "it goes on", seconds)
+        self._child.out.wait_for_end(SECONDS * PATIENCE)
+        self._child.err.wait_for_end(SECONDS * PATIENCE)
+        return status
+
+    def wait_for_event(self, name: str, count: int, seconds: float = SECONDS) -> bool:
+        """Wait for that many audit events of the program."""
+        return self._child.wait_for_event(name, count, seconds * PATIENCE)
+
+    @property
+    def out(self) -> str:
+        """What it has printed on stdout so far."""
+        return self._child.out.text
+
+    @property
+    def err(self) -> str:
+        """What it has printed on stderr so far."""
+        return self._child.err.text
+
+
+def in_threads(work: list[Callable[[], object]], seconds: float = 6 * SECONDS) -> list:
+    """Do all of it at once, a thread each; return the results in order.
+
+    Raises the first error of any of them, and Unmet when one does not end.
+    """
+    results: list = [None] * len(work)
+    errors: list[BaseException] = []
+
+    def one(index: int) -> None:
+        try:
+            results[index] = work[index]()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(i,), daemon=True) for i in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds * PATIENCE)
+    if errors:
+        raise errors[0]
+    if any(thread.is_alive() for thread in threads):
+        raise Unmet("every client to be served", f"some were not within {seconds * PATIENCE:g} s")
+    return results

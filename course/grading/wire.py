@@ -1,0 +1,59 @@
+"""What went by between the people of a test and the learner's code, in the order it happened."""
+
+import json
+import threading
+
+LINES = 14  # of a card's wire; what is left out is counted
+WIDTH = 110  # characters of one line
+
+
+class Wire:
+    """A transcript that several threads may write."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: list[tuple[str, str, str]] = []
+
+    def sent(self, who: str, what: str) -> None:
+        """Note that `who` sent something to the learner's code."""
+        self._add(who, "→", what)
+
+    def received(self, who: str, what: str) -> None:
+        """Note that `who` received something from the learner's code."""
+        self._add(who, "←", what)
+
+    def happened(self, who: str, what: str) -> None:
+        """Note something that was no message: a connection cut, a server restarted."""
+        self._add(who, "✂", what)
+
+    def _add(self, who: str, arrow: str, what: str) -> None:
+        with self._lock:
+            self._lines.append((who, arrow, what))
+
+    def lines(self, whole: bool = False) -> list[str]:
+        """Return the transcript as text, its middle left out where it is long."""
+        with self._lock:
+            entries = list(self._lines)
+        width = max((len(who) for who, _, _ in entries), default=0)
+        lines = [_cut(f"{who:<{width}} {arrow} {what}", whole) for who, arrow, what in entries]
+        if whole or len(lines) <= LINES:
+            return lines
+        head, tail = LINES // 3, LINES - LINES // 3 - 1
+        left_out = f"{'':<{width}} … {len(lines) - head - tail} more"
+        return [*lines[:head], left_out, *lines[-tail:]]
+
+
+def _cut(line: str, whole: bool) -> str:
+    line = line.replace("\r", "\\r").replace("\n", "\\n")
+    return line if whole or len(line) <= WIDTH else f"{line[:WIDTH]} …"
+
+
+def body_in_words(body: bytes, content_type: str = "") -> str:
+    """Return a body as one line: JSON without its line breaks, or the beginning of the text."""
+    text = body.decode("utf-8", "replace")
+    if "json" in content_type:
+        try:
+            return json.dumps(json.loads(text), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            pass
+    return " ".join(text.split())

@@ -1,0 +1,108 @@
+"""A grader that has everything imported and collected, and waits: `python -m course.grading.worker`.
+
+It takes a job as a line of JSON on stdin and answers with lines on stdout. Where there is fork each
+job is done by a copy of it; where there is not, it does one job, and another is started.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from course.curriculum import ROOT
+from course.grading import plugin
+from course.grading.processes import ADDRESS, can_fork
+
+# The plugins of pytest that a grader has no use for: each costs a little at every start.
+UNUSED = (
+    "cacheprovider terminal junitxml pastebin logging faulthandler doctest nose stepwise".split()
+)
+
+
+class Loop:
+    """Takes the place of pytest's loop over its tests."""
+
+    def __init__(self, out) -> None:
+        self._out = out
+
+    def send(self, **message: object) -> None:
+        """Write one line."""
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Do jobs until stdin ends."""
+        self.send(event="ready")
+        while line := _line():
+            job = json.loads(line)
+            if not can_fork():
+                self.do(session, job)
+                self.send(event="done")
+                break
+            pid = os.fork()
+            if pid == 0:
+                self.do_and_exit(session, job)
+            os.waitpid(pid, 0)
+            self.send(event="done")
+        return True
+
+    def do_and_exit(self, session: pytest.Session, job: dict) -> None:
+        """Do a job in a copy of this process, and end it, whatever happens."""
+        try:
+            self.send(event="process", pid=os.getpid())
+            self.do(session, job)
+        finally:
+            os._exit(0)
+
+    def do(self, session: pytest.Session, job: dict) -> None:
+        """Grade one lesson's folder."""
+        items = [
+            item
+            for item in session.items
+            if plugin.slug_of(item) == job["slug"]
+            and plugin.is_graded(item)
+            and (not job["tasks"] or item.get_closest_marker("task").args[0] in job["tasks"])
+        ]
+        if not items:
+            return
+        starter = plugin.Starter(os.environ.get(ADDRESS, ""))
+        grading = plugin.Grading(
+            Path(job["folder"]), job["seed"], starter.start, job["verbose"], self.task
+        )
+        seconds = plugin.run(items, grading)
+        self.send(event="lesson", seconds=seconds)
+        starter.close()
+
+    def task(self, result) -> None:
+        """Report a task when all its tests have."""
+        self.send(event="task", task=asdict(result))
+
+
+def _line() -> bytes:
+    # Byte by byte, so that a copy of this process holds nothing that was meant for the original.
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return b""
+        line += byte
+    return line
+
+
+def main() -> None:
+    """Collect the tests of the lessons named, then wait for jobs."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # Nothing that prints may mix into the answers.
+    files = [str(ROOT / "tests" / f"test_{slug}.py") for slug in sys.argv[1:]]
+    options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "--assert=plain", "-s"]
+    for name in UNUSED:
+        options += ["-p", f"no:{name}"]
+    pytest.main([*options, *files], plugins=[Loop(out)])
+
+
+if __name__ == "__main__":
+    main()

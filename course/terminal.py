@@ -1,0 +1,292 @@
+"""How everything looks in a terminal: lines of text, made from results and progress.
+
+Nothing here asks or decides anything, so the same lines serve `check` and the watch screen. What
+learners' code sent is shown as it is, but never obeyed: it is neither rich's markup nor a control
+sequence of the terminal.
+"""
+
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from course.curriculum import Lesson
+from course.progress import Progress
+from course.report import LessonResult, Report, Status, TaskResult
+
+WIDEST = 100  # columns; longer lines are hard to read
+NARROW = 72  # columns, below which a card is indented less
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The characters that are not letters."""
+
+    passed: str = "✓"
+    failed: str = "✗"
+    blocked: str = "◌"
+    error: str = "!"
+    skipped: str = "–"
+    pending: str = "·"
+    here: str = "▸"
+    rule: str = "─"
+
+    def of(self, status: Status | None) -> str:
+        """Return the sign of a verdict; None is a task without one yet."""
+        return getattr(self, status or "pending")
+
+
+UNICODE = Signs()
+ASCII = Signs("+", "x", "o", "!", "-", ".", ">", "-")
+_SPELLED = str.maketrans({"→": "->", "←": "<-", "✂": "x", "…": "...", "–": "-", "·": "."})
+
+STYLES: dict[Status | None, str] = {
+    "passed": "green",
+    "failed": "red",
+    "blocked": "yellow",
+    "error": "magenta",
+    "skipped": "cyan",
+    None: "dim",
+}
+_ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
+_LABELS = {"expected": "green", "got": "red", "in your code": "yellow", "next": "bold"}
+_WIRE = re.compile(r"(?P<who>[^:{}\"]{0,24}?) ?(?P<arrow>[→←✂…]) (?P<what>.*)", re.DOTALL)
+_LABELLED = re.compile(rf"(?P<label>{'|'.join(_LABELS)}): ?(?P<what>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CardLine:
+    """A line of a card on the screen. `vital` lines stay where there is no room for all."""
+
+    text: Text
+    vital: bool
+
+
+def make_console(file: TextIO, width: int | None = None) -> Console:
+    """Return a console that writes to `file`: `width` columns, or as many as the terminal has."""
+    return Console(
+        file=file,
+        width=width or shutil.get_terminal_size().columns,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=None,
+    )
+
+
+def printable(text: str) -> str:
+    """Return the text with all that a terminal could obey spelled out: ESC becomes `\\x1b`."""
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    spelled = (
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c
+        for c in text.replace("\t", "    ")
+    )
+    return "".join(spelled)
+
+
+class Painter:
+    """Makes lines for one console: no wider than it is, with the characters that it can show."""
+
+    def __init__(self, console: Console, width: int | None = None) -> None:
+        self.console = console
+        self.width = max(20, min(width or console.width, WIDEST))
+        self.unicode = _can_show(console.encoding)
+        self.signs = UNICODE if self.unicode else ASCII
+
+    def text(self, string: str, style: str = "") -> Text:
+        """Return one piece of text, made safe."""
+        safe = printable(string)
+        return Text(safe if self.unicode else safe.translate(_SPELLED), style, no_wrap=True)
+
+    def wrapped(self, first: Text, rest: Text, hang: int | None = None) -> list[Text]:
+        """Return `first` followed by `rest`, whose further lines begin at column `hang`."""
+        hang = first.cell_len if hang is None else hang
+        room = self.width - first.cell_len
+        rest.no_wrap = False
+        pieces = list(rest.wrap(self.console, max(room, 12))) or [Text()]
+        if hang != first.cell_len and len(pieces) > 1:
+            # What stands after the first line has another width, so it is wrapped again.
+            tail = Text(" ").join(pieces[1:])
+            pieces = [pieces[0], *tail.wrap(self.console, max(self.width - hang, 12))]
+        for piece in pieces:
+            piece.rstrip()
+        return [first + pieces[0], *(Text(" " * hang) + piece for piece in pieces[1:])]
+
+    def row(self, left: Text, middle: Text, right: Text) -> list[Text]:
+        """Return a line with its right part at the right edge; the middle wraps."""
+        room = max(self.width - left.cell_len - right.cell_len - 2, 12)
+        middle.no_wrap = False
+        pieces = list(middle.wrap(self.console, room)) or [Text()]
+        for piece in pieces:
+            piece.rstrip()
+        gap = self.width - left.cell_len - pieces[0].cell_len - right.cell_len
+        first = left + pieces[0] + Text(" " * max(gap, 1)) + right
+        indent = Text(" " * left.cell_len)
+        return [first, *(indent + piece for piece in pieces[1:])]
+
+    def paragraph(self, string: str, style: str = "", indent: int = 0) -> list[Text]:
+        """Return prose, wrapped."""
+        return self.wrapped(Text(" " * indent), self.text(string, style))
+
+    def card(self, message: str, indent: int) -> list[CardLine]:
+        """Return a card, coloured by what each of its lines is."""
+        lines = []
+        vital = True
+        for line in message.rstrip().splitlines():
+            # An indented line belongs to the one above it.
+            vital = vital if line.startswith(" ") else not _WIRE.fullmatch(line)
+            lines += [CardLine(text, vital) for text in self._card_line(line, indent)]
+        return lines
+
+    def _card_line(self, line: str, indent: int) -> list[Text]:
+        margin = Text(" " * indent)
+        if match := _LABELLED.fullmatch(line):
+            label = self.text(f"{match['label']}: ", _LABELS[match["label"]])
+            return self.wrapped(margin + label, self.text(match["what"]), indent + 4)
+        if match := _WIRE.fullmatch(line):
+            style = _ARROWS[match["arrow"]]
+            who = self.text(f"{match['who']} ", "dim") + self.text(f"{match['arrow']} ", style)
+            return self.wrapped(margin + who, self.text(match["what"]))
+        inner = len(line) - len(line.lstrip(" "))
+        style = "dim" if inner else ""
+        return self.wrapped(Text(" " * (indent + inner)), self.text(line.lstrip(" "), style))
+
+    def task(self, task: TaskResult, column: int, pending: bool = False) -> list[Text]:
+        """Return a task's own line. Titles begin `column` characters after the id."""
+        style = STYLES[task.status]
+        left = self.text(f"  {self.signs.of(task.status)} ", style)
+        left += self.text(f"{task.id:<{column}}", "dim" if pending else _of_id(task.status))
+        points = self.text(f"{task.earned}/{task.points}", style)
+        title = self.text(task.title, "dim" if pending or task.status == "blocked" else "")
+        return self.row(left, title, points)
+
+    def lesson(self, result: LessonResult, cards: int | None, verbose: bool) -> list[Text]:
+        """Return a lesson's verdict: one quiet line if it passed, else its tasks and cards.
+
+        At most `cards` cards are shown, all of them for None.
+        """
+        notes = [line for note in result.notes for line in self._note(note)]
+        lines = [*self._lesson_line(result), *notes]
+        if result.passed and not verbose:
+            return lines
+        column = max((len(task.id) for task in result.tasks), default=0) + 2
+        indent = 4 if self.width < NARROW else 8
+        for task in result.tasks:
+            lines += self.task(task, column)
+            if task.message and task.status != "passed" and cards != 0:
+                lines += [line.text for line in self.card(task.message, indent)]
+                if task.status in ("failed", "error"):
+                    cards = None if cards is None else cards - 1
+        return lines
+
+    def _lesson_line(self, result: LessonResult) -> list[Text]:
+        style = "green" if result.passed else ""
+        sign = self.text(f"{self.signs.passed} " if result.passed else "", style)
+        left = sign + self.text(f"{result.slug}  ", "bold")
+        points = self.text(f"{result.earned}/{result.points}", style or "bold")
+        return self.row(left, self.text(result.title), points)
+
+    def _note(self, note: str) -> list[Text]:
+        return self.wrapped(self.text("  note: ", "yellow"), self.text(note))
+
+    def report(self, report: Report, verbose: bool = False) -> list[Text]:
+        """Return all lessons' verdicts, and the sum where there is one to see."""
+        several = len(report.lessons) > 1
+        lines: list[Text] = []
+        for result in report.lessons:
+            # A lesson with something to say stands apart from the quiet ones.
+            if lines and (lines[-1].plain and not result.passed):
+                lines.append(Text())
+            lines += self.lesson(result, 1 if several and not verbose else None, verbose)
+            if not result.passed:
+                lines.append(Text())
+        if several and lines and lines[-1].plain:
+            lines.append(Text())
+        if several or not report.passed:
+            lines += self._sum(report)
+        return lines
+
+    def _sum(self, report: Report) -> list[Text]:
+        tasks = [task for lesson in report.lessons for task in lesson.tasks]
+        counts = ", ".join(
+            f"{number} {status}"
+            for status in ("passed", "failed", "error", "blocked", "skipped")
+            if (number := sum(task.status == status for task in tasks))
+        )
+        points = self.text(f"{report.earned} of {report.points} points", "bold")
+        rest = self.text(f"  {counts}" if counts else "")
+        return self.row(points, rest, self.text(f"seed {report.seed}", "dim"))
+
+    def course_map(
+        self, lessons: Iterable[Lesson], progress: Progress, here: Lesson | None
+    ) -> list[Text]:
+        """Return the lessons in order, with what is passed and where the learner is."""
+        known = list(lessons)
+        earned = sum(progress.earned(lesson) for lesson in known)
+        points = sum(task.points for lesson in known for task in lesson.tasks)
+        head = self.row(
+            self.text("Beyond REST", "bold"),
+            Text(),
+            self.text(f"{earned} of {points} points", "bold"),
+        )
+        return [*head, Text(), *(self.map_line(x, progress, x == here) for x in known)]
+
+    def map_line(self, lesson: Lesson, progress: Progress, here: bool) -> Text:
+        """Return one lesson's line of the map, cut where it is too long."""
+        passed, tasks = progress.passed(lesson.slug), lesson.tasks
+        total, earned = sum(task.points for task in tasks), progress.earned(lesson)
+        done = bool(tasks) and earned == total
+        sign = self.signs.here if here else self.signs.passed if done else " "
+        left = self.text(f"  {sign} ", "bold" if here else "green")
+        left += self.text(f"{lesson.slug[:2]}  ", "dim") + self.text(
+            lesson.title, "bold" if here else ""
+        )
+        right = self.text("")
+        for task in tasks:
+            status: Status | None = "passed" if task.id in passed else None
+            right += self.text(self.signs.of(status), STYLES[status])
+        right += self.text(f"{earned:>5}/{total}".rjust(8), "green" if done else "")
+        left.truncate(self.width - right.cell_len - 2, overflow="ellipsis" if self.unicode else "crop")
+        return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
+
+
+def _of_id(status: Status) -> str:
+    return "bold" if status in ("failed", "error") else ""
+
+
+def _can_show(encoding: str) -> bool:
+    """Return whether text in this encoding can hold the signs, and the arrows of the cards."""
+    try:
+        "".join(vars(UNICODE).values()).encode(encoding)
+        "→←✂…".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def crop(card: list[CardLine], height: int, more: str) -> list[Text]:
+    """Return at most `height` lines of a card: the vital ones, and the last of the others.
+
+    `more` is said in place of what is left out, with `{}` for the number of lines.
+    """
+    if len(card) <= height:
+        return [line.text for line in card]
+    vital = sum(line.vital for line in card)
+    spare = max(height - vital - 1, 0)
+    others = [line for line in card if not line.vital]
+    kept = {id(line) for line in others[len(others) - spare :]}
+    lines = [line.text for line in card if line.vital or id(line) in kept]
+    if len(others) > spare and len(lines) < height:
+        lines.insert(0, Text(more.format(len(others) - spare), "dim"))
+    return lines[:height]
+
+
+def is_dumb() -> bool:
+    """Return whether the terminal can do nothing but print lines."""
+    return os.environ.get("TERM", "").lower() in ("dumb", "unknown")

@@ -1,0 +1,249 @@
+"""The site builds without a warning, asks nothing of another host, is light, and holds together."""
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Where the published site stands on its host: only 404.html names its files from there.
+BASE = "/beyond-rest/"
+MOST_BYTES_OF_HOME = 150_000
+MOST_WORDS_OF_INTRODUCTION = 100
+
+FOREIGN = re.compile(r"(?:https?:|wss?:)?//", re.IGNORECASE)
+FOREIGN_IN_CSS = re.compile(
+    r"""(?:url\(\s*["']?|@import\s+["']?)\s*(?:https?:)?//[^"')]*""", re.IGNORECASE
+)
+FOREIGN_IN_SCRIPT = re.compile(r"""["'`](?:https?:|wss?:)?//[\w.-]+\.\w+[^"'`]*""")
+URL_IN_CSS = re.compile(r"""url\(\s*["']?([^"')]+)""")
+FOLLOWED_ONLY_WHEN_CLICKED = {"canonical", "prev", "next", "alternate", "me"}
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a built page says about itself, links to, and makes a browser fetch."""
+
+    path: Path
+    lang: str = ""
+    title: str = ""
+    description: str = ""
+    introduction: str = ""
+    h1: int = 0
+    ids: set[str] = field(default_factory=set)
+    classes: set[str] = field(default_factory=set)
+    components: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    inline: dict[str, str] = field(default_factory=lambda: {"script": "", "style": ""})
+    # The open elements from the root down, each with its id.
+    open: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.path.read_text("utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        have = {name: value or "" for name, value in attrs}
+        self.ids |= {have[name] for name in ("id", "name") if name in have}
+        self.classes |= set(have.get("class", "").split())
+        self.components.add(have.get("data-md-component", ""))
+        self.inline["style"] += have.get("style", "")
+        self.h1 += tag == "h1"
+        if tag == "html":
+            self.lang = have.get("lang", "")
+        if tag == "meta" and have.get("name") == "description":
+            self.description = have["content"]
+        self._references(tag, have)
+        if tag not in VOID:
+            self.open.append((tag, have.get("id", "")))
+
+    def _references(self, tag: str, have: dict[str, str]) -> None:
+        """Tell what is followed by a click from what is fetched as soon as the page is seen."""
+        href = have.get("href", have.get("xlink:href"))
+        waits = tag == "link" and have.get("rel") in FOLLOWED_ONLY_WHEN_CLICKED
+        if href is not None and (tag == "a" or waits):
+            self.links.append(href)
+        elif href is not None:
+            self.fetched.append(href)
+        self.fetched += [have[name] for name in ("src", "data", "poster") if name in have]
+        self.fetched += [
+            choice.split()[0] for choice in have.get("srcset", "").split(",") if choice
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        # A paragraph or a list item may end without saying so.
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        tag = self.open[-1][0] if self.open else ""
+        if tag == "title" and ("head", "") in self.open:
+            self.title += data
+        if tag in self.inline:
+            self.inline[tag] += data
+        if any(identifier == "introduction" for _, identifier in self.open):
+            self.introduction += data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built once. `--strict` makes every warning an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    """Every built page, by its file."""
+    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+@pytest.fixture(scope="module")
+def home(site: Path, pages: dict[Path, Page]) -> Page:
+    """The page that a visitor sees first."""
+    return pages[site / "index.html"]
+
+
+def target_of(page: Page, link: str, site: Path) -> Path:
+    """Return the file that a link within the site names."""
+    path = unquote(urlsplit(link).path)
+    if path.startswith(BASE):
+        return site / (path.removeprefix(BASE) or "index.html")
+    return (page.path.parent / path).resolve() if path else page.path
+
+
+def foreign_references(page: Page) -> list[str]:
+    """Return what the page would make a browser fetch from another host."""
+    return [
+        *(url for url in page.fetched if FOREIGN.match(url)),
+        *FOREIGN_IN_CSS.findall(page.inline["style"]),
+        *FOREIGN_IN_SCRIPT.findall(page.inline["script"]),
+    ]
+
+
+def what_home_needs(home: Page, site: Path) -> set[Path]:
+    """Return the home page and every file that a browser needs to show it."""
+    files = {home.path} | {target_of(home, url, site) for url in home.fetched}
+    for sheet in [file for file in files if file.suffix == ".css"]:
+        urls = URL_IN_CSS.findall(sheet.read_text("utf-8"))
+        files |= {(sheet.parent / url).resolve() for url in urls if not url.startswith("data:")}
+    return files
+
+
+def code_blocks(path: Path) -> list[str]:
+    """Return the lines of a Markdown file's blocks of shell commands."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_no_page_fetches_anything_from_another_host(pages):
+    found = {str(path): foreign_references(page) for path, page in pages.items()}
+
+    assert {path: urls for path, urls in found.items() if urls} == {}
+
+
+def test_no_stylesheet_fetches_anything_from_another_host(site):
+    found = {
+        str(path): FOREIGN_IN_CSS.findall(path.read_text("utf-8")) for path in site.rglob("*.css")
+    }
+
+    assert site / "assets" / "site.css" in map(Path, found)
+    assert {path: urls for path, urls in found.items() if urls} == {}
+
+
+def test_no_script_of_ours_names_another_host(site):
+    ours = [path for path in site.rglob("*.js") if "javascripts" not in path.parts]
+    found = {str(path): FOREIGN_IN_SCRIPT.findall(path.read_text("utf-8")) for path in ours}
+
+    assert {path: urls for path, urls in found.items() if urls} == {}
+
+
+def test_no_page_makes_the_theme_fetch_from_another_host(pages):
+    # Its script asks unpkg.com for Mermaid, and api.github.com for a repository's stars.
+    for path, page in pages.items():
+        assert "mermaid" not in page.classes, path
+        assert "source" not in page.components, path
+
+
+def test_the_home_page_is_light(home, site):
+    weights = {
+        file.name: len(gzip.compress(file.read_bytes(), compresslevel=6))
+        for file in what_home_needs(home, site)
+    }
+
+    assert {"index.html", "site.css"} < set(weights)
+    assert sum(weights.values()) <= MOST_BYTES_OF_HOME, weights
+
+
+def test_each_page_says_what_it_is(pages):
+    for path, page in pages.items():
+        assert page.lang == "en", path
+        assert page.title, path
+        assert page.description, path
+        assert page.h1 == 1, path
+
+
+def test_no_two_pages_describe_themselves_alike(pages):
+    # A page without a description of its own gets the site's; only the page not found may.
+    described = [page.description for path, page in pages.items() if path.name != "404.html"]
+
+    assert len(set(described)) == len(described)
+
+
+def test_each_link_within_the_site_leads_somewhere(pages, site):
+    for path, page in pages.items():
+        for link in page.links:
+            if urlsplit(link).scheme or FOREIGN.match(link):
+                continue
+            target = target_of(page, link, site)
+            assert target.is_file(), f"{path.name} links to {link}"
+            anchor = unquote(urlsplit(link).fragment)
+            assert not anchor or anchor in pages[target].ids, f"{path.name} links to {link}"
+
+
+def test_the_home_page_says_in_100_words_what_you_will_be_able_to_do(home):
+    words = home.introduction.split()
+
+    assert 0 < len(words) <= MOST_WORDS_OF_INTRODUCTION
+
+
+@pytest.mark.parametrize("text", ["docs/index.md", "README.md"])
+def test_each_lesson_that_has_a_page_is_linked_in_order(text):
+    pages = sorted(path.stem for path in (ROOT / "docs" / "lessons").glob("*.md"))
+    linked = re.findall(r"lessons/(\d\d_\w+)\.md\)\*\*", (ROOT / text).read_text("utf-8"))
+
+    assert linked == pages
+
+
+def test_the_readme_shows_exactly_two_commands():
+    commands = code_blocks(ROOT / "README.md")
+
+    assert commands == ["python3 -m course", "python3 -m course test"]
+
+
+def test_the_guide_for_authors_ends_in_one_command():
+    guide = ROOT / "CONTRIBUTING.md"
+
+    assert code_blocks(guide)[-1] == "python3 -m course test"
+    assert guide.read_text("utf-8").endswith("```\n")

@@ -1,0 +1,319 @@
+"""Lesson 1: a message board over REST. These tests are the lesson's specification."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from course.grading import Answer, Client, expect, task
+from course.grading.stage import in_threads
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def ada(stage) -> Client:
+    """Ada, who uses the board."""
+    return stage.serve().client("ada")
+
+
+def post(person: Client, room: str, text: str) -> dict:
+    """Post a message and return it as the board answered it."""
+    answer = person.post(f"/rooms/{room}/messages", {"author": person.who, "text": text})
+    return message_in(answer)
+
+
+def message_in(answer: Answer) -> dict:
+    """Return the message that a post was answered with."""
+    message = answer.json(201)
+    fields = ["author", "id", "room", "sent_at", "text"]
+    expect(isinstance(message, dict), "the message as a JSON object", message)
+    expect(sorted(message) == fields, f"a message with the fields {', '.join(fields)}", message)
+    expect(type(message["id"]) is int, "an id that is a whole number", message)
+    return message
+
+
+def page_of(person: Client, room: str, **query: int) -> dict:
+    """Return one page of the room's messages."""
+    page = person.get(f"/rooms/{room}/messages", **query).json()
+    met = isinstance(page, dict) and isinstance(page.get("messages"), list)
+    expect(met, '{"messages": [...], "next": id}', page)
+    return page
+
+
+def followed(person: Client, room: str, after: int, limit: int) -> list[dict]:
+    """Return all messages after a cursor, page by page, each page asked for with `next`."""
+    messages: list[dict] = []
+    for _ in range(50):
+        page = page_of(person, room, after=after, limit=limit)
+        if not page["messages"]:
+            return messages
+        messages += page["messages"]
+        expect(type(page.get("next")) is int, "`next` to be a whole number", page.get("next"))
+        after = page["next"]
+    expect(False, "to reach the end of the room by following `next`", "50 pages, and no end")
+    return messages
+
+
+# create
+
+
+@task("create", "A posted message is kept and gets an address", points=2)
+def test_a_post_is_answered_201_with_the_message_and_its_location(stage, ada):
+    room, text = stage.name(), stage.text()
+    before = datetime.now(UTC)
+
+    answer = ada.post(f"/rooms/{room}/messages", {"author": "ada", "text": text})
+
+    message = message_in(answer)
+    expected = {**message, "room": room, "author": "ada", "text": text}
+    answer.expect_json(expected, 201)
+    expect("Location" in answer.headers, "a Location header", dict(answer.headers))
+    expect_time(message["sent_at"], before, datetime.now(UTC))
+
+
+def expect_time(sent_at: object, earliest: datetime, latest: datetime) -> None:
+    """Hold that a time is RFC 3339 in UTC, and that of the post."""
+    try:
+        when = datetime.fromisoformat(sent_at)
+        met = sent_at.endswith("Z") and when.tzinfo is not None
+    except (TypeError, ValueError, AttributeError):
+        met = False
+    expect(met, "sent_at in UTC, such as 2026-11-23T10:00:00Z", sent_at)
+    near = earliest - timedelta(seconds=1) <= when <= latest + timedelta(seconds=1)
+    expect(near, f"sent_at to be the time of the post, {earliest:%Y-%m-%dT%H:%M:%SZ}", sent_at)
+
+
+@task("create")
+def test_ids_rise_by_one_for_each_message_of_the_board(stage, ada):
+    first = post(ada, stage.name(), "one")
+
+    ids = [post(ada, stage.name(), "next")["id"] for _ in range(3)]
+
+    expected = [first["id"] + n for n in (1, 2, 3)]
+    expect(ids == expected, f"the ids {expected}, one higher each", ids)
+
+
+@task("create")
+def test_a_text_comes_back_as_it_was_sent(stage, ada):
+    for text in ("  two  spaces ", "one\ntwo", "<b>bold</b> & 'quoted' \\", "Grüße, 日本, 🦦", "🦦" * 2000):
+        message = post(ada, stage.name(), text)
+
+        expect(message["text"] == text, f"the text {text!r:.60}", message["text"])
+
+
+# read
+
+
+@task("read", "A message is read at its address", points=1, needs="create")
+def test_the_location_of_a_message_leads_to_it(stage, ada):
+    room = stage.name()
+    answer = ada.post(f"/rooms/{room}/messages", {"author": "ada", "text": stage.text()})
+    post(ada, room, "a later one")
+
+    again = ada.get(answer.headers["Location"])
+
+    again.expect_json(message_in(answer))
+
+
+@task("read")
+def test_a_message_that_is_not_there_is_404(stage, ada):
+    message = post(ada, stage.name(), stage.text())
+
+    for unknown in (message["id"] + 1, 0, 2**63):
+        answer = ada.get(f"/rooms/{message['room']}/messages/{unknown}")
+
+        answer.expect_status(404)
+
+
+# list
+
+
+@task("list", "A room's messages are listed, oldest first", points=2, needs="create")
+def test_a_room_is_listed_oldest_first_and_50_unless_told(stage, ada):
+    room = stage.name()
+    messages = [post(ada, room, stage.text()) for _ in range(52)]
+
+    by_default = page_of(ada, room)["messages"]
+    seven = page_of(ada, room, limit=7)["messages"]
+    all_of_them = page_of(ada, room, limit=200)["messages"]
+
+    expect(by_default == messages[:50], "the 50 oldest messages", by_default)
+    expect(seven == messages[:7], "the 7 oldest messages with limit=7", seven)
+    expect(all_of_them == messages, "all 52 messages with limit=200", all_of_them)
+
+
+@task("list")
+def test_a_room_without_messages_is_an_empty_list(stage, ada):
+    page = page_of(ada, stage.name())
+
+    expect(page["messages"] == [], "no messages", page)
+
+
+# cursor
+
+
+@task("cursor", "Following `next` gives every message once", points=2, needs="list")
+def test_following_next_gives_every_message_once_and_in_order(stage, ada):
+    room, other = stage.name(), stage.name()
+    messages = []
+    for _ in range(7):
+        messages.append(post(ada, room, stage.text()))
+        post(ada, other, "elsewhere")
+
+    for limit in (1, 3, 7):
+        seen = followed(ada, room, after=0, limit=limit)
+
+        ids = [message.get("id") for message in seen]
+        expected = [message["id"] for message in messages]
+        expect(seen == messages, f"the ids {expected}, in pages of {limit}", ids)
+
+
+@task("cursor")
+def test_a_message_that_comes_later_is_found_from_the_last_cursor(stage, ada):
+    room = stage.name()
+    start = page_of(ada, room).get("next")
+    expect(start == 0, '"next": 0 where there is nothing yet', start)
+    post(ada, room, "early")
+    cursor = page_of(ada, room)["next"]
+    still = page_of(ada, room, after=cursor)
+    expect(still == {"messages": [], "next": cursor}, f'no messages and "next": {cursor}', still)
+
+    late = post(ada, room, stage.text())
+
+    page = page_of(ada, room, after=still["next"])
+    expected = {"messages": [late], "next": late["id"]}
+    expect(page == expected, json.dumps(expected, ensure_ascii=False), page)
+
+
+# refuse
+
+
+@task("refuse", "Bad input is refused with a problem document", points=3, needs=("create", "list"))
+def test_a_post_that_is_no_message_is_400_and_keeps_nothing(stage, ada):
+    path = f"/rooms/{stage.name()}/messages"
+    bad = [
+        b"",
+        b"not json",
+        b'{"author": "ada", "text": "hi"',
+        b"\xff\xfe",
+        b"null",
+        b'["ada", "hi"]',
+        b"[" * 9000,
+        b'{"text": "hi"}',
+        b'{"author": "ada"}',
+        b'{"author": "", "text": "hi"}',
+        b'{"author": "ada", "text": " \\n\\t"}',
+        b'{"author": "ada", "text": null}',
+        b'{"author": 7, "text": "hi"}',
+        b'{"author": "ada", "text": ["hi"]}',
+        b'{"author": "ada", "text": "half a pair: \\ud83e"}',
+    ]
+
+    for body in bad:
+        ada.request("POST", path, body, headers=JSON).expect_problem(400)
+
+    page = ada.get(path).json()
+    expect(page.get("messages") == [], "that none of it was kept", page)
+
+
+@task("refuse")
+def test_a_number_that_is_none_or_out_of_range_is_400(stage, ada):
+    path = f"/rooms/{stage.name()}/messages"
+    for after in ("-1", "x", "1.5", "", "9" * 30):
+        ada.get(path, after=after).expect_problem(400)
+
+    for limit in ("0", "201", "-5", "ten", "", "1e1"):
+        ada.get(path, limit=limit).expect_problem(400)
+
+
+@task("refuse")
+def test_what_is_too_long_is_413_and_what_is_not_json_is_415(stage, ada):
+    path = f"/rooms/{stage.name()}/messages"
+    too_long = {"author": "ada", "text": "x" * 2001}
+    too_big = {"author": "ada", "text": "x", "more": "x" * 16 * 1024}
+
+    ada.post(path, too_long).expect_problem(413)
+    ada.post(path, too_big).expect_problem(413)
+
+    body = b'{"author": "ada", "text": "hi"}'
+    ada.request("POST", path, body, headers={"Content-Type": "text/plain"}).expect_problem(415)
+
+
+@task("refuse")
+def test_an_unknown_place_is_404_and_a_wrong_method_405(stage, ada):
+    message = post(ada, stage.name(), "hi")
+    path = f"/rooms/{message['room']}/messages"
+
+    ada.get(f"{path}/{message['id'] + 1}").expect_problem(404)
+    for name in ("Lobby", "a_b", "x" * 33, "caf%C3%A9", "a%20b", "a%0A"):
+        ada.get(f"/rooms/{name}/messages").expect_problem(404)
+        ada.post(f"/rooms/{name}/messages", {"author": "ada", "text": "hi"}).expect_problem(404)
+    ada.request("DELETE", path).expect_problem(405)
+
+
+# rooms
+
+
+@task("rooms", "One room never shows another's messages", points=1, needs=("read", "list"))
+def test_each_room_shows_its_own_messages_and_no_other(stage, ada):
+    rooms = ["0", "-", "a" * 32, stage.name()]
+
+    messages = {room: post(ada, room, stage.text()) for room in rooms}
+
+    for room, message in messages.items():
+        listed = page_of(ada, room)["messages"]
+        expect(listed == [message], f"the one message of {room}", listed)
+
+
+@task("rooms")
+def test_a_message_is_not_found_in_another_room(stage, ada):
+    message = post(ada, stage.name(), stage.text())
+
+    answer = ada.get(f"/rooms/{stage.name()}/messages/{message['id']}")
+
+    answer.expect_status(404)
+
+
+# keep
+
+
+@task("keep", "What was answered 201 is kept", points=2, needs=("list", "cursor"))
+def test_a_killed_and_restarted_server_has_every_message_it_answered_201_for(stage):
+    server, room = stage.serve(), stage.name()
+    before = [post(server.client("ada"), room, stage.text()) for _ in range(3)]
+
+    server.kill()
+    bob = stage.serve().client("bob")
+
+    kept = page_of(bob, room)["messages"]
+    expect(kept == before, "the 3 messages from before the restart", kept)
+    following = post(bob, room, "after")["id"]
+    expect(following == before[-1]["id"] + 1, f"the id {before[-1]['id'] + 1}", following)
+
+
+@task("keep")
+def test_200_posts_from_20_threads_are_200_messages_in_one_order(stage):
+    server, room = stage.serve(), stage.name()
+    people = [server.client(f"p{n}") for n in range(20)]
+
+    def ten_posts(person: Client) -> list[dict]:
+        return [post(person, room, f"{person.who} says {n}") for n in range(10)]
+
+    posted = sum(in_threads([lambda p=p: ten_posts(p) for p in people]), [])
+
+    kept = page_of(server.client("ada"), room, limit=200)["messages"]
+    ids = [message["id"] for message in posted]
+    expect(len(set(ids)) == 200, "200 different ids", f"{len(set(ids))} different ids")
+    first = min(ids)
+    rising = [message.get("id") for message in kept]
+    expect(rising == list(range(first, first + 200)), "all 200, ids rising by one", rising)
+    expect(
+        sorted(kept, key=lambda m: m["id"]) == sorted(posted, key=lambda m: m["id"]),
+        "the messages as they were answered",
+        "others",
+    )
+    for person in people:
+        own = [message["text"] for message in kept if message["author"] == person.who]
+        in_order = [f"{person.who} says {n}" for n in range(10)]
+        expect(own == in_order, f"{person.who}'s messages in the order of posting", own)
