@@ -4,7 +4,8 @@ Whatever Python there is reads this file, to say what it lacks. So this keeps to
 Python 2.7 knows too.
 """
 
-# ruff: noqa: UP, RUF005 - these rules ask for what an old Python could not read.
+# These rules ask for what an old Python cannot read.
+# ruff: noqa: UP031, RUF005
 
 import os
 import sys

@@ -106,7 +106,7 @@ class Lesson:
         """The tasks that the tests name, in order. Raises SyntaxError where they do not parse."""
         source = self.test.read_text("utf-8") if self.test.is_file() else ""
         tasks: dict[str, Task] = {}
-        for call in task_decorators(ast.parse(source, self.test.name)):
+        for call in task_decorators(ast.parse(source, self.test.name).body):
             task = _task(call)
             # A later decorator with the same id only adds a test to the task.
             tasks.setdefault(task.id, task)
@@ -154,9 +154,9 @@ def _nearest(wanted: str, known: list[Lesson]) -> str:
     return slugs[get_close_matches(wanted, slugs, n=1, cutoff=0)[0]]
 
 
-def task_decorators(tree: ast.Module) -> list[ast.Call]:
-    """Return the calls of `@task(...)` that stand above the module's functions, in order."""
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+def task_decorators(body: list[ast.stmt]) -> list[ast.Call]:
+    """Return the calls of `@task(...)` that stand above a module's functions, in order."""
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     calls = [d for f in functions for d in f.decorator_list if isinstance(d, ast.Call)]
     return [call for call in calls if getattr(call.func, "id", "") == "task" and call.args]
 

@@ -3,11 +3,12 @@
 Of the tree: a slug has all its homes, is spelled `NN_name`, and the numbers run from 01 upwards.
 Of a test file: each test belongs to a task; a task is named once with its title, and needs only
 tasks before it.
-Of a solution: markers are well formed; a TODO is a sentence, named `task` or `task-part`; a file
-carried over is the same to the byte but for markers, and nothing is asked for twice; app.py has at
-most 120 lines, a function 25, the answer of a lesson 40, marker lines not counted.
-Of a starter: it is what `dev sync` writes, compiles, and starts.
-Of an answers file, `tests/answers/NN_slug.toml`, at least eight wrong and four right:
+Of a solution: markers are well formed; a TODO is a sentence, its region named `task` or
+`task-part`; a file carried over is the same to the byte but for markers, and nothing is asked for
+twice; app.py has at most 120 lines, a function 25, the answers of a lesson 40 (without markers).
+Of a starter: it is what `dev sync` writes, it compiles, and it starts.
+Of an answers file, `tests/answers/NN_slug.toml`: at least eight wrong and four right ones, and a
+wrong one for each task.
 
     [[wrong]]
     belief = "the misconception in one line"
@@ -19,26 +20,29 @@ Of an answers file, `tests/answers/NN_slug.toml`, at least eight wrong and four 
     [right.code]
     create = '''...'''
 
-Of the pages: see course/page_rules.py.
+Of the pages: see page_rules.py.
 """
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from course import page_rules
 from course.curriculum import SLUG, Lesson, task_decorators
-from course.markers import COMMENTS, MarkerError, regions, without_markers
-from course.starters import changes
-from course.views import Refusal, View, code_lines, views
+from course.markers import COMMENTS, MarkerError, Region, regions, without_markers
+from course.starters import changes, files
+from course.views import Refusal, View, code_lines, read, views
 
 APP_LINES, FUNCTION_LINES, ANSWER_LINES, TODOS = 120, 25, 40, 6
 WRONG, RIGHT = 8, 4
+START_SECONDS = 120.0
 
 # Where a slug has its homes: the folder, what to look for in it, and what surrounds the slug.
 TREES = (
@@ -51,7 +55,7 @@ TREES = (
 
 
 def check(root: Path) -> list[str]:
-    """Return a sentence for each rule that the course at `root` breaks; none if all is well."""
+    """Return a sentence for each way in which the course at `root` breaks a rule."""
     subjects = views(root)
     found = [refusal for rule in TREE_RULES for refusal in rule(root)]
     found += [refusal for view in subjects for rule in LESSON_RULES for refusal in rule(view)]
@@ -59,25 +63,15 @@ def check(root: Path) -> list[str]:
     return [refusal.sentence(root) for refusal in found]
 
 
-# The tree
-
-
-def _entries(root: Path) -> Iterator[tuple[Path, str]]:
-    """Return what stands where only homes should stand, each with the slug that it claims."""
-    for folder, pattern, before, after in TREES:
-        for path in sorted((root / folder).glob(pattern)):
-            hidden = path.name.startswith((".", "__"))
-            if not hidden and path.name != "index.md" and path.is_dir() == (pattern == "*/"):
-                yield path, path.name.removeprefix(before).removesuffix(after)
+# The tree and the starters
 
 
 def spelling(root: Path) -> Iterator[Refusal]:
     """A slug is two digits, `_`, and a name in lower case."""
     for path, slug in _entries(root):
         if not SLUG.fullmatch(slug):
-            yield Refusal(
-                path, 0, f"{slug!r} is no lesson. Spell it NN_name in lower case, or move it."
-            )
+            text = f"{slug!r} is no lesson's name. Spell it NN_name in lower case, or move it."
+            yield Refusal(path, 0, text)
 
 
 def homes(root: Path) -> Iterator[Refusal]:
@@ -86,27 +80,21 @@ def homes(root: Path) -> Iterator[Refusal]:
         lesson = Lesson(slug, root)
         for home in lesson.homes:
             if not home.exists():
-                advice = "Run dev sync" if home == lesson.lesson else "Write it"
+                advice = "Run `python -m course dev sync`" if home == lesson.lesson else "Write it"
                 text = f"{slug} has no home here. {advice}, or remove its other homes."
                 yield Refusal(home, 0, text)
 
 
 def numbers(root: Path) -> Iterator[Refusal]:
-    """The lessons are numbered from 01, without a gap and without a number used twice."""
-    slugs = _slugs(root)
-    for before, slug in zip(["00_start", *slugs], slugs, strict=False):
+    """The lessons are numbered from 01, without a gap, and no number is used twice."""
+    for before, slug in pairwise(["00_start", *_slugs(root)]):
         path, wanted = Lesson(slug, root).solution, int(before[:2]) + 1
         if slug[:2] == before[:2]:
-            yield Refusal(path, 0, f"{before} has this number. Give {slug} another.")
+            yield Refusal(path, 0, f"{before} has this number too. Give one of them another.")
         elif int(slug[:2]) != wanted:
-            yield Refusal(path, 0, f"the lesson before is {before}. Number this one {wanted:02}.")
-
-
-def _slugs(root: Path) -> list[str]:
-    return sorted({slug for _, slug in _entries(root) if SLUG.fullmatch(slug)})
-
-
-# Starters
+            yield Refusal(
+                path, 0, f"number {wanted:02} is missing before it. Renumber the lessons."
+            )
 
 
 def starters(root: Path) -> Iterator[Refusal]:
@@ -114,10 +102,322 @@ def starters(root: Path) -> Iterator[Refusal]:
     try:
         stale = changes(root)
     except (MarkerError, UnicodeDecodeError):
-        return  # The markers are refused already, by their own rule.
-    for path, content in stale:
-        if content is None:
-            text = "no solution has this file. Run dev sync, or delete it."
+        return  # The rule about markers says so.
+    for change in stale:
+        if change.content is not None:
+            text = "it is not what its solution says. Run `python -m course dev sync`."
         else:
-            text = "this is not what the solution says. Change the solution, then run dev sync."
+            text = "no solution has this file. Run `python -m course dev sync`, or move it."
+        yield Refusal(change.path, 0, text)
+
+
+def starting(root: Path) -> Iterator[Refusal]:
+    """A starter compiles, and it starts: its modules import, and `create_app` makes an app."""
+    whole = []
+    for folder in sorted((root / "lessons").glob("[0-9]*/")):
+        broken = [r for path in sorted(folder.glob("*.py")) for r in _compiled(path)]
+        yield from broken
+        whole += [] if broken else [folder]
+    yield from _started(whole)
+
+
+def _entries(root: Path) -> Iterator[tuple[Path, str]]:
+    """Return what stands where only homes should stand, each with the slug that it claims."""
+    for folder, pattern, before, after in TREES:
+        for path in sorted((root / folder).glob(pattern)):
+            ours = not path.name.startswith((".", "__")) and path.name != "index.md"
+            if ours and path.is_dir() == pattern.endswith("/"):
+                yield path, path.name.removeprefix(before).removesuffix(after)
+
+
+def _slugs(root: Path) -> list[str]:
+    """Return every well-spelled slug that has a home in any tree."""
+    return sorted({slug for _, slug in _entries(root) if SLUG.fullmatch(slug)})
+
+
+def _compiled(path: Path) -> Iterator[Refusal]:
+    """Refuse a Python file that does not compile."""
+    try:
+        compile(read(path), path.name, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        text = f"it does not compile: {error.args[0]}. A TODO has to stand where code may stand."
+        yield Refusal(path, getattr(error, "lineno", 0) or 0, text)
+
+
+# Run in a process of its own, since it imports what it is given. A line of JSON for each folder.
+_START = """
+import contextlib, importlib, json, os, sys, traceback
+from pathlib import Path
+
+def start(folder):
+    for path in sorted(folder.glob("*.py")):
+        if path.stem.isidentifier():
+            make = getattr(importlib.import_module(path.stem), "create_app", None)
+            if make:
+                make({"DATABASE": folder.name + ".sqlite3"})
+
+for folder in map(Path, sys.argv[1:]):
+    sys.path.insert(0, str(folder))
+    problem, place = "", []
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            start(folder)
+    except BaseException as error:
+        problem = f"{type(error).__name__}: {error}"
+        frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        place = [frame for frame in frames if Path(frame[0]).parent == folder][-1:]
+    print(json.dumps([problem, *place]), flush=True)
+    sys.path.remove(str(folder))
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "-").parent == folder:
+            del sys.modules[name]
+os._exit(0)  # Threads that were left would keep it.
+"""
+
+
+def _started(folders: list[Path]) -> Iterator[Refusal]:
+    """Start each starter, and refuse those that end in an exception or do not come back."""
+    command = [sys.executable, "-I", "-B", "-c", _START, *map(str, folders)]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        try:
+            run = subprocess.run(command, cwd=scratch, capture_output=True, timeout=START_SECONDS)
+            output = run.stdout
+        except subprocess.TimeoutExpired as expired:
+            output = expired.stdout or b""
+    reports = [json.loads(line) for line in output.splitlines()]
+    for folder, (problem, *place) in zip(folders, reports, strict=False):
+        if problem:
+            path, line = place[0] if place else (folder, 0)
+            text = f"the starter does not start: {problem}. Leave what this needs outside the TODO."
+            yield Refusal(Path(path), line, text)
+    for folder in folders[len(reports) : len(reports) + 1]:
+        text = "the starter ended the process, or never came back. Nothing may run at import."
+        yield Refusal(folder, 0, text)
+
+
+# The tests
+
+
+def tasks(view: View) -> Iterator[Refusal]:
+    """Tests parse and name tasks, each once and in a usable way; each test belongs to one."""
+    path = view.lesson.test
+    if not path.is_file():
+        return
+    try:
+        body, found = ast.parse(read(path)).body, view.lesson.tasks
+    except (SyntaxError, ValueError) as error:
+        problem = getattr(error, "msg", "a decorator is more than strings and numbers")
+        text = f"its tasks cannot be read: {problem}. Mend it."
+        yield Refusal(path, getattr(error, "lineno", 0) or 0, text)
+        return
+    if not found:
+        yield Refusal(path, 0, 'it names no task. Put @task("id", "title") above a test.')
+    seen: list[str] = []
+    for call in task_decorators(body):
+        yield from (Refusal(path, call.lineno, text) for text in _task_problems(call, view, seen))
+        seen.append(call.args[0].value)
+    for node in body:
+        if getattr(node, "name", "").startswith("test_") and not task_decorators([node]):
+            yield Refusal(path, node.lineno, f"{node.name} belongs to no task. Put @task above it.")
+
+
+def _task_problems(call: ast.Call, view: View, seen: list[str]) -> Iterator[str]:
+    """Say what is wrong with one @task, given the ids that were named above it."""
+    name = call.args[0].value
+    if name in seen:
+        if len(call.args) > 1 or call.keywords:
+            yield f"task {name} is named already. Only its first test gives title and points."
+        return
+    task = next(task for task in view.tasks if task.id == name)
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        yield f"{name!r} is no task id. Use lower-case letters, digits and _."
+    if not task.title:
+        yield f'task {name} has no title. Write @task("{name}", "What it shows").'
+    if type(task.points) is not int or task.points < 1:
+        yield f"task {name} is worth {task.points!r}. Points are a whole number from 1."
+    for need in task.needs:
+        if need not in seen:
+            yield f"task {name} needs {need}, which no test above names. Move it, or mend the name."
+
+
+# The solution
+
+
+def markers(view: View) -> Iterator[Refusal]:
+    """Markers pair up and are well spelled, and only files that may have them do."""
+    for name, path in view.files.items():
+        try:
+            text = path.read_bytes().decode("utf-8")
+            regions(text, path.suffix, name)
+        except MarkerError as error:
+            yield Refusal(path, error.line, error.problem)
+        except UnicodeDecodeError:
+            if path.suffix in COMMENTS:
+                yield Refusal(path, 0, "it is not UTF-8. Save it as UTF-8.")
+
+
+def todos(view: View) -> Iterator[Refusal]:
+    """Each TODO is a sentence, has an answer, and belongs to a task; a lesson has a few."""
+    names: set[str] = set()
+    for region in view.todos:
+        for text in _todo_problems(region, view, names):
+            yield Refusal(view.files[region.file], region.first, text)
+        names.add(region.name)
+    if view.files and not 1 <= len(view.todos) <= TODOS:
+        count = len(view.todos)
+        text = f"it asks for {count} regions. Give from 1 to {TODOS} regions a sentence."
+        yield Refusal(view.lesson.solution, 0, text)
+
+
+def _todo_problems(region: Region, view: View, names: set[str]) -> Iterator[str]:
+    """Say what is wrong with a TODO, given the names of those before it."""
+    if region.task not in [task.id for task in view.tasks]:
+        yield f"no task checks {region.name}. Name it `task` or `task-part`, after a task's id."
+    if region.name in names:
+        yield f"another file has a TODO {region.name}. Call this one {region.task}-part."
+    if not re.fullmatch(r"[A-Z].*\.", region.sentence):
+        yield f"{region.name} asks {region.sentence!r}. Write a sentence: capital first, full stop."
+    if not code_lines(region.body):
+        yield f"{region.name} has no code. Put its answer between the markers."
+    elif next(filter(str.strip, region.body.split("\n"))).startswith((" ", "\t")):
+        yield f"{region.name} is indented less than its code. Indent its markers as the code."
+
+
+def stray_todos(view: View) -> Iterator[Refusal]:
+    """A learner searches for TODO and finds what is asked, and nothing else."""
+    for name, text in view.code.items():
+        for number, line in enumerate(text.split("\n"), 1):
+            if re.search(r"\bTODO\b", line):
+                text = "a learner would take this TODO for a task. Mark a region, or reword it."
+                yield Refusal(view.files[name], number, text)
+
+
+def carried(view: View) -> Iterator[Refusal]:
+    """A file starts from the lesson before: the same to the byte, or another program."""
+    for name, text in view.code.items():
+        before, suffix = view.earlier(name), Path(name).suffix
+        if before is None:
+            continue
+        mine, theirs = (without_markers(t, suffix) for t in (text, before.code[name]))
+        if mine != theirs and _program(mine, suffix) == _program(theirs, suffix):
+            text = (
+                f"it differs from that of {before.slug} only in comments or spacing. "
+                "Make them the same to the byte, but for markers."
+            )
+            yield Refusal(view.files[name], 0, text)
+
+
+def asked_twice(view: View) -> Iterator[Refusal]:
+    """What an earlier lesson wrote is not asked for again."""
+    for region in view.todos:
+        before = view.earlier(region.file)
+        body = "\n".join(["", *code_lines(region.body), ""])
+        if before and body in "\n".join(["", *code_lines(before.code[region.file]), ""]):
+            text = f"{before.slug} has the code of {region.name} already. Drop its sentence."
+            yield Refusal(view.files[region.file], region.first, text)
+
+
+def _program(text: str, suffix: str) -> object:
+    """Return what tells two programs apart when comments and spacing do not count."""
+    if suffix == ".py":
+        try:
+            return ast.dump(ast.parse(text))
+        except SyntaxError:
+            return text
+    return [" ".join(line.split()) for line in code_lines(text)]
+
+
+def sizes(view: View) -> Iterator[Refusal]:
+    """A lesson is read in a sitting."""
+    length = len(without_markers(view.code.get("app.py", ""), ".py").rstrip("\n").split("\n"))
+    if length > APP_LINES:
+        text = f"it has {length} lines, of at most {APP_LINES}. Move a part to a module of its own."
+        yield Refusal(view.files["app.py"], 0, text)
+    answer = sum(len(code_lines(region.body)) for region in view.todos)
+    if answer > ANSWER_LINES:
+        text = f"its answers have {answer} lines, of at most {ANSWER_LINES}. Give more of it."
+        yield Refusal(view.lesson.solution, 0, text)
+    for name in view.code:
+        if name.endswith(".py"):
+            yield from _functions(view.files[name])
+
+
+def _functions(path: Path) -> Iterator[Refusal]:
+    """Refuse the functions of a file that are too long."""
+    try:
+        tree = ast.parse(read(path))
+    except SyntaxError as error:
+        yield Refusal(path, error.lineno or 0, f"it does not compile: {error.msg}. Mend it.")
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            source = "\n".join(read(path).split("\n")[node.lineno - 1 : node.end_lineno])
+            length = len(without_markers(source, ".py").split("\n"))
+            if length > FUNCTION_LINES:
+                text = f"{node.name} has {length} lines, of at most {FUNCTION_LINES}. Divide it."
+                yield Refusal(path, node.lineno, text)
+
+
+# The answers that judge the tests
+
+
+def answers(view: View) -> Iterator[Refusal]:
+    """The wrong and the right answers are enough, and of the form above."""
+    path = view.lesson.answers
+    if not path.is_file():
+        return
+    try:
+        given = tomllib.loads(read(path))
+    except tomllib.TOMLDecodeError as error:
+        yield Refusal(path, 0, f"it is not TOML: {error}. Mend it.")
+        return
+    for extra in sorted(given.keys() - {"wrong", "right"}):
+        yield Refusal(path, 0, f"{extra!r} is unknown here. Use [[wrong]] and [[right]].")
+    yield from _answers(view, "wrong", given.get("wrong", []), WRONG, {"belief", "fails", "code"})
+    yield from _answers(view, "right", given.get("right", []), RIGHT, {"how", "code"})
+    judged = {entry.get("fails") for entry in given.get("wrong", [])}
+    for task in view.tasks:
+        if task.id not in judged:
+            yield Refusal(
+                path, 0, f"no wrong answer fails {task.id}. Write one, to judge its tests."
+            )
+
+
+def _answers(
+    view: View, kind: str, entries: list[dict], least: int, fields: set[str]
+) -> Iterator[Refusal]:
+    """Refuse what is wrong with the answers of one kind."""
+    path = view.lesson.answers
+    if len(entries) < least:
+        text = f"it has {len(entries)} {kind} answers. Write at least {least}."
         yield Refusal(path, 0, text)
+    numbered = enumerate(read(path).split("\n"), 1)
+    lines = [number for number, line in numbered if line.strip() == f"[[{kind}]]"]
+    for line, entry in zip(lines, entries, strict=False):
+        for problem in _answer_problems(entry, fields, view):
+            yield Refusal(path, line, problem)
+
+
+def _answer_problems(entry: dict, fields: set[str], view: View) -> Iterator[str]:
+    """Say what is wrong with one answer."""
+    for name in sorted(fields - entry.keys()):
+        yield f"the answer has no `{name}`. Add it."
+    for name in sorted(entry.keys() - fields):
+        yield f"`{name}` is unknown in this answer. Use {', '.join(sorted(fields))}."
+    known = [task.id for task in view.tasks]
+    if "fails" in entry and entry["fails"] not in known:
+        yield f"it fails {entry['fails']!r}, which is no task. Name one of {', '.join(known)}."
+    code = entry.get("code") or {}
+    if not code and "code" in entry:
+        yield "it changes no code. Give a region's or a file's other text."
+    names = [region.name for region in view.regions]
+    for key, value in code.items():
+        if key not in view.files and names.count(key) != 1:
+            there = "several regions are" if key in names else "no region or file is"
+            yield f"{there} called {key!r}. Use the name of one region or file of the solution."
+        if not isinstance(value, str):
+            yield f"the code of {key} is no text. Put it between three quotes."
+
+
+TREE_RULES = (spelling, homes, numbers, starters, starting)
+LESSON_RULES = (tasks, markers, todos, stray_todos, carried, asked_twice, sizes, answers)

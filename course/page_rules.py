@@ -1,0 +1,353 @@
+"""Hold the rules of the pages, for `dev check`.
+
+A lesson's page, `docs/lessons/NN_slug.md`:
+
+    ---
+    description: What the reader can do in the end.
+    ---
+    # Title
+    ## Goal
+    ## See the problem
+    ## Your task
+    ### Title of a task { #task_id }
+    Text that says what is asked.
+    ??? hint "A nudge"
+    ??? hint "A pointer"
+    ??? hint "Nearly there"
+    ??? example "Solution"
+        (Each TODO region of the task, by snippet. A task without a region needs no such box.)
+    ## Check
+    ## What changed
+    ## Next
+
+Every page: an answer stands only in a closed Solution; code comes from a file, by
+`--8<-- "path:region"`, in a block that has the file's name as its title and at most 20 lines;
+nothing is pointed out by line number, nothing is asked of another host, and nothing is easy.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from course.markers import COMMENTS, MarkerError, Region, regions, without_markers
+from course.pages import Box, Fence, Heading, Page
+from course.views import Refusal, View, code_lines, read
+
+RITUAL = ("Goal", "See the problem", "Your task", "Check", "What changed", "Next")
+HINTS = ("A nudge", "A pointer", "Nearly there")
+BLOCK_LINES = 20
+# Code in these languages comes from a file; anything else, such as a console, is output.
+CODE = {"python", "py", "python3", "js", "javascript", "html", "css", "jinja", "html+jinja"}
+# A shorter line, such as `else:`, is too common to give an answer away.
+TELLING = 10  # characters
+
+_WORDS = re.compile(r"\b(simply|just|easy|easily)\b", re.IGNORECASE)
+_INCLUDE = re.compile(r"\s*-+8<-+ +([\"'])(?P<path>[^\"':]*)(?::(?P<part>[^\"']*))?\1\s*")
+_INCLUDE_BLOCK = re.compile(r"\s*-+8<-+\s*")
+_SPAN = re.compile(r"(`+)(.+?)\1")
+_LINK_TARGET = re.compile(r"\]\([^)]*\)|\{[^}]*\}|<[^>]*>|https?://\S+")
+_REQUEST = re.compile(
+    r"""(\bsrc(set)?\s*=\s*["']?|<link\b(?![^>]*canonical)[^>]*\bhref\s*=\s*["']?|\burl\(\s*["']?"""
+    r"""|@import\s+["']|\b(from|import)\s*\(?\s*["']|!\[[^\]]*\]\(\s*<?"""
+    r"""|\b(fetch|WebSocket|EventSource|importScripts)\(\s*["'`])((https?|wss?):)?//""",
+    re.IGNORECASE,
+)
+_CONFIGURED = re.compile(r"""^[\s-]*(path:\s*)?["']?(https?:)?//\S+\.(m?js|css|woff2?)\b""")
+
+
+def refusals(root: Path, views: list[View]) -> Iterator[Refusal]:
+    """Return where the site breaks a rule."""
+    for view in views:
+        if view.lesson.page.is_file():
+            yield from (refusal for rule in LESSON_PAGE_RULES for refusal in rule(view))
+    for path in sorted((root / "docs").rglob("*.md")):
+        page = Page(read(path))
+        for rule in PAGE_RULES:
+            yield from (Refusal(path, line, text) for line, text in rule(page, root))
+        yield from (Refusal(path, line, text) for line, text in answers(page, path, root, views))
+    yield from hosts(root)
+
+
+# A lesson's page
+
+
+def top(view: View) -> Iterator[Refusal]:
+    """A page has a description, and its title is its only H1."""
+    path, page = view.lesson.page, view.page
+    if not page.front.get("description"):
+        text = "it has no description. Begin with front matter: `description:` and what one can do."
+        yield Refusal(path, 1, text)
+    titles = [heading for heading in page.headings if heading.level == 1]
+    if not titles or page.headings[0] != titles[0]:
+        yield Refusal(path, 1, "its first heading is no title. Begin with `# ` and the title.")
+    for extra in titles[1:]:
+        yield Refusal(path, extra.line, "this is a second title. Use `## ` or `### `.")
+
+
+def ritual(view: View) -> Iterator[Refusal]:
+    """Every page keeps one rhythm."""
+    found = [heading for heading in view.page.headings if heading.level == 2]
+    if [heading.text for heading in found] == list(RITUAL):
+        return
+    wrong = (h.line for h, wanted in zip(found, RITUAL, strict=False) if h.text != wanted)
+    line = next(wrong, found[len(RITUAL)].line if len(found) > len(RITUAL) else 0)
+    text = f"its `## ` headings are not {', '.join(RITUAL)}, in this order. Make them so."
+    yield Refusal(view.lesson.page, line, text)
+
+
+def headings(view: View) -> Iterator[Refusal]:
+    """Under "Your task" stand the tasks that the tests name, in their order."""
+    asked = [task.id for task in view.tasks]
+    found = [heading for heading in _task_headings(view.page) if heading.id]
+    for heading in found:
+        if heading.id not in asked:
+            text = f"no test names a task {heading.id}. Name one so, or mend the heading's id."
+            yield Refusal(view.lesson.page, heading.line, text)
+    there = [heading.id for heading in found]
+    for name in asked:
+        if name not in there:
+            text = f"task {name} has no heading under Your task. Add `### Title {{ #{name} }}`."
+            yield Refusal(view.lesson.page, 0, text)
+    if sorted(there) == sorted(asked) and there != asked:
+        text = f"the tasks stand in another order than in the tests: {', '.join(asked)}. Move them."
+        yield Refusal(view.lesson.page, found[0].line, text)
+
+
+def hints(view: View) -> Iterator[Refusal]:
+    """Each task says what is asked, and has three closed hints."""
+    page, path = view.page, view.lesson.page
+    for heading in _known_headings(view):
+        boxes = _boxes(page, heading)
+        said = page.lines[heading.line : boxes[0].line - 1 if boxes else len(page.lines)]
+        if not any(line.strip() for line in said):
+            text = f"task {heading.id} does not say what is asked. Say it below the heading."
+            yield Refusal(path, heading.line, text)
+        closed = [b.title for b in boxes if b.kind == "hint" and b.sign == "???" and b.text]
+        if closed != list(HINTS):
+            wanted = ", ".join(f'`??? hint "{title}"`' for title in HINTS)
+            text = f"task {heading.id} has not its three hints. Write {wanted}, each with a text."
+            yield Refusal(path, heading.line, text)
+
+
+def solutions(view: View) -> Iterator[Refusal]:
+    """Each task that asks for code shows its answer in one closed Solution, by snippet."""
+    folder = f"solutions/{view.slug}"
+    for heading in _known_headings(view):
+        wanted = {f"{folder}/{r.file}:{r.name}" for r in view.todos if r.task == heading.id}
+        boxes = [box for box in _boxes(view.page, heading) if _is_solution(box)]
+        lines = [line for box in boxes for line in box.text.split("\n")]
+        shown = {f"{m['path']}:{m['part']}" for m in map(_INCLUDE.fullmatch, lines) if m}
+        for missing in sorted(wanted - shown):
+            text = (
+                f"task {heading.id} does not show its answer. "
+                f'Put `--8<-- "{missing}"` into its `??? example "Solution"`.'
+            )
+            yield Refusal(view.lesson.page, heading.line, text)
+
+
+def _task_headings(page: Page) -> list[Heading]:
+    """Return the headings below "Your task", up to the next of its level."""
+    found, inside = [], False
+    for heading in page.headings:
+        if heading.level <= 2:
+            inside = heading.text == "Your task"
+        elif inside and heading.level == 3:
+            found.append(heading)
+    return found
+
+
+def _known_headings(view: View) -> list[Heading]:
+    """Return the headings of the tasks that the tests name."""
+    asked = {task.id for task in view.tasks}
+    return [heading for heading in _task_headings(view.page) if heading.id in asked]
+
+
+def _boxes(page: Page, heading: Heading) -> list[Box]:
+    """Return the admonitions below a heading."""
+    return [box for box in page.boxes if box.line in page.section(heading)]
+
+
+def _is_solution(box: Box) -> bool:
+    """Return whether an admonition is a closed Solution."""
+    return box.sign == "???" and box.title == "Solution"
+
+
+# Any page. These rules return the number of a line, and what to do.
+
+Found = Iterator[tuple[int, str]]
+
+
+def listings(page: Page, root: Path) -> Found:
+    """Code comes from a file, and says which; a block can be taken in at a glance."""
+    for fence in page.fences:
+        included = [match for match in map(_INCLUDE.fullmatch, fence.lines) if match]
+        if fence.language in CODE:
+            yield from ((fence.line, text) for text in _listing(fence, included))
+        length = len(_trimmed([x for line in fence.lines for x in _expanded(line, root)]))
+        if length > BLOCK_LINES:
+            text = f"this block has {length} lines, of at most {BLOCK_LINES}. Show a part of it."
+            yield fence.line, text
+        if not fence.language:
+            text = "this block names no language. Write `console`, `text` or what it is in."
+            yield fence.line, text
+        if fence.language == "mermaid":
+            yield fence.line, "its script comes from another host. Draw it as an SVG."
+        if re.search(r"\b(hl_lines|linenums)\b", fence.info):
+            yield fence.line, "line numbers drift. Show a region, and say what to look at."
+
+
+def _listing(fence: Fence, included: list[re.Match]) -> Iterator[str]:
+    """Say what is wrong with a block of code."""
+    if len(included) != len([line for line in fence.lines if line.strip()]) or not included:
+        yield 'this code was typed by hand. Take it from a file: `--8<-- "path:region"`.'
+        return
+    name = Path(included[0]["path"]).name
+    if Path(fence.title).name != name:
+        yield f'this block does not name its file. Add `title="{name}"` after its language.'
+
+
+def snippets(page: Page, root: Path) -> Found:
+    """What is included is there, and is found by name."""
+    for number, line in enumerate(page.lines, 1):
+        match = _INCLUDE.fullmatch(line)
+        if match:
+            problem = _problem(match, root)
+            if problem:
+                yield number, problem
+        elif _INCLUDE_BLOCK.fullmatch(line):
+            yield number, 'this form is not read. Write `--8<-- "path:region"` for each file.'
+
+
+def words(page: Page, root: Path) -> Found:
+    """What is easy for the writer may not be for the reader."""
+    for number, line in page.prose:
+        for match in _WORDS.finditer(_LINK_TARGET.sub(" ", _SPAN.sub(" ", line))):
+            yield number, f"{match[0]!r} may not be so for the reader. Leave it out."
+
+
+def answers(page: Page, path: Path, root: Path, views: list[View]) -> Found:
+    """An answer stands only inside a closed Solution. An earlier lesson's is known by then."""
+    own = next((n for n, view in enumerate(views) if view.lesson.page == path), 0)
+    open_lines = list(_open_code(page, root))
+    for view in views[own:]:
+        for region in view.todos:
+            line = _gives_away(region, open_lines)
+            if line:
+                text = (
+                    f"this gives away the answer of {region.name} of {view.slug}. "
+                    'Put it into the closed `??? example "Solution"` of its task.'
+                )
+                yield line, text
+
+
+def _open_code(page: Page, root: Path) -> Iterator[tuple[int, str]]:
+    """Return the code that stands in the open, with the numbers of its lines."""
+    closed = {n for box in page.boxes if _is_solution(box) for n in range(box.line, box.last + 1)}
+    prose = dict(page.prose)
+    for number, line in enumerate(page.lines, 1):
+        if number in closed:
+            continue
+        if number in prose and not _INCLUDE.fullmatch(line):
+            yield from ((number, span) for _, span in _SPAN.findall(line))
+        else:
+            yield from ((number, code) for code in code_lines("\n".join(_expanded(line, root))))
+
+
+def _gives_away(region: Region, open_lines: list[tuple[int, str]]) -> int:
+    """Return the line where two lines of the answer stand together in the open, or 0.
+
+    An answer of one line is given away by this line.
+    """
+    answer = [_plain(line) for line in code_lines(region.body)]
+    least = TELLING if any(len(line) >= TELLING for line in answer) else 1
+    answer = [line for line in answer if len(line) >= least]
+    shown = [(number, _plain(line)) for number, line in open_lines]
+    shown = [(number, line) for number, line in shown if len(line) >= least]
+    text = "".join(line for _, line in shown)
+    for part in map("".join, pairwise(answer)) if len(answer) > 1 else answer:
+        place = text.find(part)
+        if place >= 0:
+            return _line_at(place, shown)
+    return 0
+
+
+def _line_at(place: int, shown: list[tuple[int, str]]) -> int:
+    """Return the number of the line that the place in the joined text belongs to."""
+    for number, line in shown:
+        place -= len(line)
+        if place < 0:
+            return number
+    return 0
+
+
+def _plain(code: str) -> str:
+    """Return a line of code without what may differ in a copy: spaces, quotes, its comment."""
+    return re.sub(r"\s{2,}#.*|\s", "", code.strip()).replace("'", '"')
+
+
+def _expanded(line: str, root: Path) -> list[str]:
+    """Return the lines that an include puts in its place, or the line itself."""
+    match = _INCLUDE.fullmatch(line)
+    if not match or _problem(match, root):
+        return [line]
+    path = root / match["path"]
+    text = read(path)
+    if not match["part"]:
+        return without_markers(text, path.suffix).split("\n")
+    body = next(r.body for r in regions(text, path.suffix) if r.name == match["part"])
+    return _trimmed(without_markers(body, path.suffix).split("\n"))
+
+
+def _problem(include: re.Match, root: Path) -> str:
+    """Return what is wrong with an include, and what to do; "" if nothing is."""
+    name, part = include["path"], include["part"]
+    path = root / name
+    if not path.is_file():
+        return f"there is no file {name}. Write its path from the top of the repository."
+    if part is None:
+        return ""
+    if re.fullmatch(r"[\d:,-]*", part):
+        return f"{name} is shown by line numbers, which drift. Name a region of it."
+    try:
+        found = regions(read(path), path.suffix, name) if path.suffix in COMMENTS else []
+    except MarkerError as error:
+        return f"{error}"
+    if part not in [region.name for region in found]:
+        return f"{name} has no region {part}. Add its markers, or mend the name."
+    return ""
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    """Return the lines without blank ones at the end."""
+    return "\n".join(lines).rstrip().split("\n")
+
+
+# Files of the site that are no pages
+
+
+def hosts(root: Path) -> Iterator[Refusal]:
+    """The site asks nothing of any other host."""
+    text = "this is asked of another host. Keep a copy in docs/, and ask for that."
+    for path in sorted((root / "docs").rglob("*")):
+        if path.suffix in (".md", ".html", ".css", ".js", ".svg"):
+            lines = Page(read(path)).prose if path.suffix == ".md" else _numbered(path)
+            for number, line in lines:
+                if _REQUEST.search(_SPAN.sub("", line) if path.suffix == ".md" else line):
+                    yield Refusal(path, number, text)
+    settings = root / "mkdocs.yml"
+    if settings.is_file():
+        lines = _numbered(settings)
+        yield from (Refusal(settings, n, text) for n, line in lines if _CONFIGURED.match(line))
+        if not any(re.match(r"\s+font:\s*false\b", line) for _, line in lines):
+            text = "the theme asks another host for its fonts. Set `font: false` under `theme`."
+            yield Refusal(settings, 0, text)
+
+
+def _numbered(path: Path) -> list[tuple[int, str]]:
+    """Return the file's lines with their numbers."""
+    return list(enumerate(read(path).split("\n"), 1))
+
+
+LESSON_PAGE_RULES = (top, ritual, headings, hints, solutions)
+PAGE_RULES = (listings, snippets, words)

@@ -1,0 +1,102 @@
+"""A message board over REST: create a message, read it, list a room after a cursor."""
+
+import json
+import re
+
+from flask import Blueprint, Flask, Response, current_app, request, url_for
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
+
+from store import Store
+
+MAX_TEXT = 2_000  # characters
+MAX_BODY = 16 * 1024  # bytes
+MAX_ID = 2**63 - 1  # the largest integer that SQLite can hold
+
+board = Blueprint("board", __name__)
+
+
+class RoomName(BaseConverter):
+    """The part of a URL that names a room. Any other name is answered 404."""
+
+    regex = "[a-z0-9-]{1,32}"
+
+
+def create_app(config: dict | None = None) -> Flask:
+    """Return the board as a Flask app. `config["DATABASE"]` is the path of its SQLite file."""
+    app = Flask(__name__)
+    app.config.from_mapping(DATABASE="board.sqlite3", MAX_CONTENT_LENGTH=MAX_BODY)
+    app.config.from_mapping(config)
+    app.extensions["store"] = Store(app.config["DATABASE"])
+    app.url_map.converters["room"] = RoomName
+    app.register_blueprint(board)
+    app.register_error_handler(HTTPException, problem)
+    return app
+
+
+def store() -> Store:
+    """Return the store of the app that is serving this request."""
+    return current_app.extensions["store"]
+
+
+@board.post("/rooms/<room:room>/messages")
+def create(room: str) -> tuple[dict, int, dict]:
+    """Keep a message. 201, with its address in `Location`."""
+    try:
+        body = request.get_json()
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deeply.") from None
+    body = checked(body)
+    # TODO(create): Add the message to `store()`; answer it with 201 and `Location`.
+    ...
+    # END(create)
+
+
+@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+def read(room: str, message_id: int) -> dict:
+    """Return one message of the room, or 404."""
+    # TODO(read): Return the message, or raise `NotFound` if this room has none with this id.
+    ...
+    # END(read)
+
+
+@board.get("/rooms/<room:room>/messages")
+def list_messages(room: str) -> dict:
+    """Return the room's messages after the cursor `after`, oldest first, at most `limit`."""
+    after = whole_number("after", default=0, low=0, high=MAX_ID)
+    limit = whole_number("limit", default=50, low=1, high=200)
+    # TODO(list): Return `messages` from `store()`, with `next` from `next_cursor()`.
+    ...
+    # END(list)
+
+
+def next_cursor(messages: list[dict], after: int) -> int:
+    """Return the `after` to ask with next, so that nobody sees a message twice or never."""
+    # TODO(cursor): Return the last message's id, or `after` where there is no message.
+    ...
+    # END(cursor)
+
+
+def whole_number(name: str, default: int, low: int, high: int) -> int:
+    """Return the query's number. Raises BadRequest unless it is digits and within the range."""
+    text = request.args.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
+        raise BadRequest(f"{name} must be a whole number from {low} to {high}.")
+    return int(text)
+
+
+def checked(body: object) -> dict:
+    """Return the body of a post, if a message can be made of it."""
+    # TODO(refuse): Raise `BadRequest` or `RequestEntityTooLarge` for what the page refuses.
+    ...
+    # END(refuse)
+    return body
+
+
+def problem(error: HTTPException) -> Response:
+    """Return the error as a problem document (RFC 9457, section 3)."""
+    response = error.get_response()
+    # TODO(refuse-problem): Set the response's `data` and `content_type`.
+    ...
+    # END(refuse-problem)
+    return response
