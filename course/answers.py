@@ -197,7 +197,8 @@ def _judged(answer: Answer, result: LessonResult) -> Judged:
     else:
         task = next(task for task in result.tasks if task.id == answer.fails)
         said = "\n".join(_said(t) for t in result.tasks if t.status not in ("passed", "blocked"))
-        mistake = "" if task.status in ("failed", "skipped") else f"{task.id}: {task.status}\n{said}"
+        caught = task.status in ("failed", "skipped")
+        mistake = "" if caught else f"{task.id}: {task.status}\n{said}"
     return Judged(what + answer.name, mistake.strip())
 
 

@@ -35,20 +35,15 @@ def ready() -> None:
     try:
         if not missing():
             return
-        from course import first_run
-
-        if inside():
-            first_run.install()
-            return
-        if not starts():
-            first_run.make()
-        go_on()
+        if not inside():
+            if not starts():
+                _first_run().make()
+            go_on()
+        _first_run().install()
     except SetupError as problem:
         _stop(2, str(problem))
     except OSError as error:
-        from course.first_run import meaning
-
-        _stop(2, meaning(str(error)))
+        _stop(2, _first_run().meaning(str(error)))
     except KeyboardInterrupt:
         _stop(130, "Stopped. The same command goes on from here.")
 
@@ -122,10 +117,10 @@ def applies(marker: str) -> bool:
 
     It is an expression of Python too, and comes from our own requirements.txt.
     """
-    return not marker or bool(eval(marker, {"__builtins__": {}}, _Environment()))
+    return not marker or bool(eval(marker, {"__builtins__": {}}, Environment()))
 
 
-class _Environment(dict):
+class Environment(dict):
     """The variables of a marker. Those of the platform take an import, so they wait."""
 
     def __init__(self) -> None:
@@ -133,8 +128,8 @@ class _Environment(dict):
             os_name=os.name,
             sys_platform=sys.platform,
             implementation_name=sys.implementation.name,
-            python_version=_Version(VERSION.rpartition(".")[0]),
-            python_full_version=_Version(VERSION),
+            python_version=Version(VERSION.rpartition(".")[0]),
+            python_full_version=Version(VERSION),
         )
 
     def __missing__(self, name: str) -> str:
@@ -143,27 +138,27 @@ class _Environment(dict):
         return getattr(platform, name.removeprefix("platform_"))()
 
 
-class _Version:
+class Version:
     """A version, which a marker compares with a text such as "3.11.5" or "3.11.*"."""
 
     def __init__(self, text: str) -> None:
         self.numbers = [int(number) for number in text.split(".")]
 
     def __eq__(self, text: object) -> bool:
-        other = _Version(str(text).removesuffix(".*")).numbers
+        other = Version(str(text).removesuffix(".*")).numbers
         return self.numbers[: len(other)] == other
 
     def __lt__(self, text: str) -> bool:
-        return self.numbers < _Version(text).numbers
+        return self.numbers < Version(text).numbers
 
     def __le__(self, text: str) -> bool:
-        return self.numbers <= _Version(text).numbers
+        return self.numbers <= Version(text).numbers
 
     def __gt__(self, text: str) -> bool:
-        return self.numbers > _Version(text).numbers
+        return self.numbers > Version(text).numbers
 
     def __ge__(self, text: str) -> bool:
-        return self.numbers >= _Version(text).numbers
+        return self.numbers >= Version(text).numbers
 
 
 # The Python of .venv
@@ -255,6 +250,13 @@ def run_to_its_end(command: list[str]) -> int:
             return child.wait()
         except KeyboardInterrupt:
             continue
+
+
+def _first_run():
+    """Return the module of what is done once: few starts have a use for all that it imports."""
+    from course import first_run
+
+    return first_run
 
 
 def _stop(status: int, sentence: str) -> None:

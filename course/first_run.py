@@ -99,9 +99,9 @@ def _install(count: int) -> None:
     say(f"Setting up: {count} package{'s' if count > 1 else ''} to install.")
     _remove_unfinished()
     if "pip" not in bootstrap.installed():
-        _run(["ensurepip", "--default-pip"], count)
+        _run(["ensurepip", "--default-pip"], Progress("Preparing pip"))
     options = ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off"]
-    _run(["pip", "install", *options, "-r", PINS], count)
+    _run(["pip", "install", *options, "-r", PINS], Progress("Looking up", count))
     say(f"Set up in {time.monotonic() - began:.0f} s.")
 
 
@@ -112,7 +112,7 @@ def _remove_unfinished() -> None:
             shutil.rmtree(path)
 
 
-def _run(module: list[str], count: int) -> None:
+def _run(module: list[str], progress: "Progress") -> None:
     """Run a module of this Python, given with its arguments, and show what it does.
 
     It runs isolated: no file in the current folder and no variable for Python has a part in it.
@@ -129,7 +129,7 @@ def _run(module: list[str], count: int) -> None:
         errors="replace",
     ) as child:
         try:
-            output = Progress(count).show(child.stdout)
+            output = progress.show(child.stdout)
         except BaseException:
             child.kill()  # What it leaves unfinished is removed at the next try.
             raise
@@ -173,11 +173,11 @@ def meaning(said: str) -> str:
 class Progress:
     """What pip is doing: a line that changes on a terminal, a line for each stage elsewhere."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count  # of packages to install
-        self.stage = ""
-        self.seen: dict[str, int] = {}
+    def __init__(self, stage: str, count: int = 0) -> None:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.count = count  # of packages to install; 0 where they are not worth counting
+        self.seen: dict[str, int] = {}  # how many of them have come to each stage
+        self._enter(stage)
 
     def show(self, lines: Iterable[str]) -> str:
         """Read pip's output to its end, show in short what it says, and return all of it."""
@@ -209,35 +209,39 @@ class Progress:
     def _take(self, line: str) -> None:
         """Show what a line of pip's tells; an empty one, that time has passed."""
         first, _, rest = line.strip().partition(" ")
-        what = rest.partition(".whl")[0].partition("==")[0]
-        if first == "Collecting":
-            self._count("Looking up", what)
+        if not self.count:
+            return
+        if first in ("Collecting", "Processing"):
+            self._count("Looking up", rest)
         elif first in ("Downloading", "Using") and rest.endswith(")") and ".metadata" not in rest:
-            self._count("Downloading", what.removeprefix("cached "))
+            self._count("Downloading", rest.removeprefix("cached "))
         elif line.startswith("Installing collected"):
             self._enter("Installing")
         elif "Retrying" in line:
             self._draw("The package index does not answer. Trying again ...")
-        if self.stage == "Installing":
+        if "Installing" in self.seen:
             self._draw(f"Installing {self.count - len(bootstrap.missing())} of {self.count} ...")
 
-    def _count(self, stage: str, what: str) -> None:
-        """Show that one more package has come to a stage."""
+    def _count(self, stage: str, rest: str) -> None:
+        """Show that one more package, named at the start of `rest`, has come to a stage."""
         self._enter(stage)
-        self.seen[stage] = self.seen.get(stage, 0) + 1
-        self._draw(f"{stage} {self.seen[stage]} of {self.count}: {what}")
+        self.seen[stage] += 1
+        file = os.path.basename(rest.split()[0])
+        name = file.partition("-" if file.endswith(".whl") else "==")[0]
+        self._draw(f"{stage} {self.seen[stage]} of {self.count}: {name}")
 
     def _enter(self, stage: str) -> None:
-        """Say that a stage begins, where there is no line that changes."""
-        if not self.live and stage not in self.seen:
-            say(f"{stage} ...")
-        self.seen.setdefault(stage, 0)
-        self.stage = stage
+        """Say that a stage begins; in a line of its own where there is none that changes."""
+        if stage not in self.seen:
+            self.seen[stage] = 0
+            self._draw(f"{stage} ...")
+            if not self.live:
+                say(f"{stage} ...")
 
     def _draw(self, text: str) -> None:
         """Write `text` over the line that changes, where there is one."""
         if self.live:
-            width = max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 20)
+            width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
             sys.stderr.write("\r" + text[:width].ljust(width) + "\r" * (not text))
             sys.stderr.flush()
 

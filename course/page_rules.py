@@ -44,7 +44,7 @@ TELLING = 10  # characters
 
 _WORDS = re.compile(r"\b(simply|just|easy|easily)\b", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*-+8<-+ +([\"'])(?P<path>[^\"':]*)(?::(?P<part>[^\"']*))?\1\s*")
-_INCLUDE_BLOCK = re.compile(r"\s*-+8<-+\s*")
+_INCLUDE_START = re.compile(r"\s*-+8<-+")
 _SPAN = re.compile(r"(`+)(.+?)\1")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)|\{[^}]*\}|<[^>]*>|https?://\S+")
 _REQUEST = re.compile(
@@ -211,12 +211,11 @@ def snippets(page: Page, root: Path) -> Found:
     """What is included is there, and is found by name."""
     for number, line in enumerate(page.lines, 1):
         match = _INCLUDE.fullmatch(line)
-        if match:
-            problem = _problem(match, root)
-            if problem:
-                yield number, problem
-        elif _INCLUDE_BLOCK.fullmatch(line):
-            yield number, 'this form is not read. Write `--8<-- "path:region"` for each file.'
+        problem = match and _problem(match, root)
+        if problem:
+            yield number, problem
+        if not match and _INCLUDE_START.match(line):
+            yield number, 'this form is not read. Write `--8<-- "path:region"`, a line for each.'
 
 
 def words(page: Page, root: Path) -> Found:

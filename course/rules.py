@@ -37,7 +37,7 @@ from pathlib import Path
 from course import page_rules
 from course.curriculum import SLUG, Lesson, task_decorators
 from course.markers import COMMENTS, MarkerError, Region, regions, without_markers
-from course.starters import changes, files
+from course.starters import Change, changes
 from course.views import Refusal, View, code_lines, read, views
 
 APP_LINES, FUNCTION_LINES, ANSWER_LINES, TODOS = 120, 25, 40, 6
@@ -56,6 +56,7 @@ TREES = (
 
 def check(root: Path) -> list[str]:
     """Return a sentence for each way in which the course at `root` breaks a rule."""
+    root = root.resolve()  # The starters are started from another folder.
     subjects = views(root)
     found = [refusal for rule in TREE_RULES for refusal in rule(root)]
     found += [refusal for view in subjects for rule in LESSON_RULES for refusal in rule(view)]
@@ -99,11 +100,7 @@ def numbers(root: Path) -> Iterator[Refusal]:
 
 def starters(root: Path) -> Iterator[Refusal]:
     """`lessons/` is what `dev sync` writes."""
-    try:
-        stale = changes(root)
-    except (MarkerError, UnicodeDecodeError):
-        return  # The rule about markers says so.
-    for change in stale:
+    for change in _stale(root):
         if change.content is not None:
             text = "it is not what its solution says. Run `python -m course dev sync`."
         else:
@@ -113,12 +110,23 @@ def starters(root: Path) -> Iterator[Refusal]:
 
 def starting(root: Path) -> Iterator[Refusal]:
     """A starter compiles, and it starts: its modules import, and `create_app` makes an app."""
+    stale = [change.path for change in _stale(root)]
     whole = []
     for folder in sorted((root / "lessons").glob("[0-9]*/")):
-        broken = [r for path in sorted(folder.glob("*.py")) for r in _compiled(path)]
-        yield from broken
-        whole += [] if broken else [folder]
+        # What somebody has edited is not run: it is no starter.
+        if not any(path.is_relative_to(folder) for path in stale):
+            broken = [r for path in sorted(folder.glob("*.py")) for r in _compiled(path)]
+            yield from broken
+            whole += [] if broken else [folder]
     yield from _started(whole)
+
+
+def _stale(root: Path) -> list[Change]:
+    """Return what `dev sync` would do; nothing where it cannot, which the markers' rule says."""
+    try:
+        return changes(root)
+    except (MarkerError, UnicodeDecodeError):
+        return []
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, str]]:
@@ -410,9 +418,11 @@ def _answer_problems(entry: dict, fields: set[str], view: View) -> Iterator[str]
     code = entry.get("code") or {}
     if not code and "code" in entry:
         yield "it changes no code. Give a region's or a file's other text."
-    names = [region.name for region in view.regions]
+    names = [*view.files, *(region.name for region in view.regions)]
     for key, value in code.items():
-        if key not in view.files and names.count(key) != 1:
+        # A new file is another structure, but only where something that is there uses it.
+        is_new_file = "." in key and any(name in names for name in code)
+        if names.count(key) != 1 and not is_new_file:
             there = "several regions are" if key in names else "no region or file is"
             yield f"{there} called {key!r}. Use the name of one region or file of the solution."
         if not isinstance(value, str):

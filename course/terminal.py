@@ -15,6 +15,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
+from rich.theme import Theme
 
 from course.curriculum import Lesson
 from course.progress import Progress
@@ -32,7 +33,7 @@ class Signs:
     failed: str = "✗"
     blocked: str = "◌"
     error: str = "!"
-    skipped: str = "–"
+    skipped: str = "\N{EN DASH}"
     pending: str = "·"
     here: str = "▸"
     rule: str = "─"
@@ -44,7 +45,12 @@ class Signs:
 
 UNICODE = Signs()
 ASCII = Signs("+", "x", "o", "!", "-", ".", ">", "-")
-_SPELLED = str.maketrans({"→": "->", "←": "<-", "✂": "x", "…": "...", "–": "-", "·": "."})
+_SPELLED = str.maketrans(
+    {
+        **{"→": "->", "←": "<-", "↑": "^", "↓": "v", "✂": "x", "…": "...", "│": "|"},
+        **{"\N{EN DASH}": "-", "·": ".", "•": "*"},
+    }
+)
 
 STYLES: dict[Status | None, str] = {
     "passed": "green",
@@ -54,6 +60,8 @@ STYLES: dict[Status | None, str] = {
     "skipped": "cyan",
     None: "dim",
 }
+# rich would show code on black, which is hard to read where the terminal is light.
+_THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 _ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
 _LABELS = {"expected": "green", "got": "red", "in your code": "yellow", "next": "bold"}
 _WIRE = re.compile(r"(?P<who>[^:{}\"]{0,24}?) ?(?P<arrow>[→←✂…]) (?P<what>.*)", re.DOTALL)
@@ -70,14 +78,9 @@ class CardLine:
 
 def make_console(file: TextIO, width: int | None = None) -> Console:
     """Return a console that writes to `file`: `width` columns, or as many as the terminal has."""
-    return Console(
-        file=file,
-        width=width or shutil.get_terminal_size().columns,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        legacy_windows=None,
-    )
+    columns = width or shutil.get_terminal_size().columns
+    plain = {"markup": False, "highlight": False, "emoji": False}
+    return Console(file=file, width=columns, theme=_THEME, **plain)
 
 
 def printable(text: str) -> str:
@@ -93,16 +96,19 @@ def printable(text: str) -> str:
 class Painter:
     """Makes lines for one console: no wider than it is, with the characters that it can show."""
 
-    def __init__(self, console: Console, width: int | None = None) -> None:
+    def __init__(self, console: Console, widest: int = WIDEST) -> None:
         self.console = console
-        self.width = max(20, min(width or console.width, WIDEST))
+        self.width = max(20, min(console.width, widest))
         self.unicode = _can_show(console.encoding)
         self.signs = UNICODE if self.unicode else ASCII
 
     def text(self, string: str, style: str = "") -> Text:
         """Return one piece of text, made safe."""
-        safe = printable(string)
-        return Text(safe if self.unicode else safe.translate(_SPELLED), style, no_wrap=True)
+        return Text(self._spelled(printable(string)), style, no_wrap=True)
+
+    def shorten(self, line: Text, width: int) -> None:
+        """Cut the line to `width` columns, and show that it was cut where that can be shown."""
+        line.truncate(width, overflow="ellipsis" if self.unicode else "crop")
 
     def wrapped(self, first: Text, rest: Text, hang: int | None = None) -> list[Text]:
         """Return `first` followed by `rest`, whose further lines begin at column `hang`."""
@@ -133,6 +139,23 @@ class Painter:
     def paragraph(self, string: str, style: str = "", indent: int = 0) -> list[Text]:
         """Return prose, wrapped."""
         return self.wrapped(Text(" " * indent), self.text(string, style))
+
+    def markdown(self, source: str, indent: int = 0) -> list[Text]:
+        """Return a few paragraphs of Markdown, such as a hint."""
+        from rich.markdown import Markdown  # It takes longer to import than all the rest.
+
+        safe = "\n".join(printable(line) for line in source.splitlines())
+        options = self.console.options.update(width=self.width - indent)
+        page = Markdown(safe, code_theme="ansi_dark")
+        lines = []
+        for segments in self.console.render_lines(page, options, pad=False):
+            parts = [(self._spelled(s.text), s.style or "") for s in segments]
+            lines.append(Text.assemble(" " * indent, *parts, no_wrap=True))
+            lines[-1].rstrip()
+        return lines
+
+    def _spelled(self, text: str) -> str:
+        return text if self.unicode else text.translate(_SPELLED)
 
     def card(self, message: str, indent: int) -> list[CardLine]:
         """Return a card, coloured by what each of its lines is."""
@@ -252,7 +275,9 @@ class Painter:
             status: Status | None = "passed" if task.id in passed else None
             right += self.text(self.signs.of(status), STYLES[status])
         right += self.text(f"{earned:>5}/{total}".rjust(8), "green" if done else "")
-        left.truncate(self.width - right.cell_len - 2, overflow="ellipsis" if self.unicode else "crop")
+        left.truncate(
+            self.width - right.cell_len - 2, overflow="ellipsis" if self.unicode else "crop"
+        )
         return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
 
 

@@ -11,7 +11,7 @@ A child takes commands and answers them as lines of JSON on a socket of its own,
 so that a learner may print. The grader's side of this is processes.py.
 """
 
-import asyncio  # noqa: F401  (imported for the learner's code, so that a fork has it ready)
+import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)
 import contextlib
 import email.parser  # noqa: F401
 import http.client  # noqa: F401
@@ -27,7 +27,7 @@ import runpy
 import secrets
 import signal
 import socket
-import sqlite3  # noqa: F401
+import sqlite3
 import sys
 import threading
 import traceback
@@ -321,13 +321,12 @@ class Child:
         os._exit = reporting("os._exit", real_exit)
         os.abort = reporting("os.abort", real_abort)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+            # A copy shares this process's sockets: it would answer the same requests once more.
+            os.register_at_fork(before=self._forking, after_in_child=lambda: real_exit(70))
 
-    def _forked(self) -> None:
-        # The copy shares this process's sockets: it would answer the same requests once more.
+    def _forking(self) -> None:
         where = self._own(list(traceback.walk_stack(sys._getframe(1)))[::-1])
         self.channel.send(event="fork", sentence="os.fork()", where=where)
-        real_exit(70)
 
 
 def warm_up() -> None:

@@ -65,7 +65,7 @@ class _Worker:
     def _start(self) -> None:
         env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
         env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", ADDRESS: self._address}
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         self.messages: queue.SimpleQueue = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "course.grading.worker", *self._slugs],
@@ -85,13 +85,17 @@ class _Worker:
         messages.put(None)
 
     def send(self, **job: object) -> None:
-        """Give it a job; start it anew if it has ended, as it does after a job without fork."""
+        """Give it a job; start it anew if somebody ended it."""
         if self._process.poll() is not None:
-            self.close()
-            self._start()
+            self.renew()
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(job).encode() + b"\n")
             self._process.stdin.flush()
+
+    def renew(self) -> None:
+        """Start the process anew."""
+        self.close()
+        self._start()
 
     def next(self) -> dict | None:
         """Return what it says next; None if it has ended, or said nothing for too long."""
@@ -130,13 +134,16 @@ class Engine:
     """Graders kept ready, as many as are useful. Use it as a context manager."""
 
     def __init__(self, slugs: list[str], workers: int = 1) -> None:
-        self._slugs = slugs
+        self._slugs, self._count = slugs, workers
         self._lessons = {lesson.slug: lesson for lesson in lessons()}
-        self._template = Template() if can_fork() else None
-        address = self._template.address if self._template else ""
-        self._workers = [_Worker(slugs, address) for _ in range(workers)]
+        self._start()
         self._cancelled = threading.Event()
         self._telling = threading.Lock()
+
+    def _start(self) -> None:
+        self._template = Template() if can_fork() else None
+        address = self._template.address if self._template else ""
+        self._workers = [_Worker(self._slugs, address) for _ in range(self._count)]
 
     def __enter__(self) -> "Engine":
         return self
@@ -166,6 +173,9 @@ class Engine:
         `on_event` is called as things happen, from one thread at a time. Raises Cancelled.
         """
         self._cancelled.clear()
+        if self._template and not self._template.lives:
+            self.close()
+            self._start()
         todo = deque(enumerate(jobs))
         results: list[LessonResult | None] = [None] * len(jobs)
         errors: list[BaseException] = []
@@ -205,25 +215,27 @@ class Engine:
             verbose=job.verbose,
         )
         found: dict[str, TaskResult] = {}
-        ended = self._listen(worker, job, found, on_event)
+        odd = notes(job.folder, self._lessons[job.slug].solution)
+        ended = self._listen(worker, job, found, odd, on_event)
         if self._cancelled.is_set():
             raise Cancelled
-        for task in self._lessons[job.slug].tasks:
+        tasks = self._lessons[job.slug].tasks
+        for task in tasks:
             if task.id not in found and (not job.tasks or task.id in job.tasks):
                 # Only a report that it passed can pass a task: silence is an error.
                 why = f"The grader ended before it could judge this. {ended}".strip()
                 found[task.id] = TaskResult(task.id, task.title, task.points, "error", why)
                 self._tell(on_event, Finished(job.slug, found[task.id]))
-        order = [task.id for task in self._lessons[job.slug].tasks]
+        order = [task.id for task in tasks]
         return LessonResult(
             job.slug,
             self._lessons[job.slug].title,
             sorted(found.values(), key=lambda task: order.index(task.id)),
             time.monotonic() - started,
-            notes(job.folder, self._lessons[job.slug].solution),
+            odd,
         )
 
-    def _listen(self, worker: _Worker, job: Job, found: dict, on_event: Callable) -> str:
+    def _listen(self, worker: _Worker, job: Job, found: dict, odd: list, on_event: Callable) -> str:
         """Collect what the worker says of one job. Returns why it ended early, if it did."""
         try:
             while True:
@@ -239,7 +251,11 @@ class Engine:
                     result = TaskResult(**message["task"])
                     found[result.id] = result
                     self._tell(on_event, Finished(job.slug, result))
+                elif message["event"] == "notes":
+                    odd += message["notes"]
                 elif message["event"] == "done":
+                    if not can_fork():  # It has done its one job, and ends.
+                        worker.renew()
                     return ""
         finally:
             worker.pid = 0

@@ -1,7 +1,6 @@
 """The pytest plugin that grades: `pytest tests/test_01_rest.py` and the runner both use it."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +58,7 @@ class Grading:
     on_task: Callable[[TaskResult], None] = lambda result: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     files: dict[Path, tuple] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def expect(self, items: list[pytest.Item]) -> None:
         """Count the tests of each task before the first is run."""
@@ -242,22 +242,20 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     request.node.stash[STAGE] = made
     yield made
     made.close()
+    task_id = request.node.get_closest_marker("task").args[0]
+    grading.notes += [note for note in made.notes(task_id) if note not in grading.notes]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """Turn what a test found into the card that a learner reads."""
     report = yield
-    if not is_graded(item):
+    if not is_graded(item) or (call.when != "call" and report.passed):
         return report
     grading, task_id = grading_of(item), item.get_closest_marker("task").args[0]
-    if call.when == "setup" and report.passed:
-        return report
-    if call.when == "teardown" and report.passed:
-        return report
     status, message = verdict_on(item, call, grading)
     if status in ("failed", "error"):
-        report.longrepr = message
+        report.outcome, report.longrepr = "failed", message
     if call.when == "teardown":  # Its call has reported; a fault of ours here may not pass.
         grading.verdicts[task_id].left += 1
     grading.note(task_id, status, message, call.duration)
@@ -266,9 +264,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
 def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tuple[str, str]:
     """Return the test's status and its card."""
-    if call.excinfo is None:
+    stage = item.stash.get(STAGE, None)
+    error = call.excinfo.value if call.excinfo else stage and stage.own_doing()
+    if error is None:
         return "passed", ""
-    error = call.excinfo.value
     if isinstance(error, Blocked):
         return "blocked", error.msg
     if isinstance(error, pytest.skip.Exception):
@@ -276,7 +275,6 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     task_id = item.get_closest_marker("task").args[0]
     hint = f"python -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
-        stage = item.stash.get(STAGE, None)
         return "failed", card(error, stage, hint, grading.verbose)
     place = call.excinfo.traceback[-1]
     return "error", (
@@ -285,15 +283,13 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     )
 
 
-def run(items: list[pytest.Item], grading: Grading) -> float:
-    """Run a lesson's tests in this process. Returns the seconds that they took."""
-    started = time.monotonic()
+def run(items: list[pytest.Item], grading: Grading) -> None:
+    """Run a lesson's tests in this process."""
     config = items[0].config
     config.stash[GRADINGS] = {slug_of(items[0]): grading}
     grading.expect(items)
     for item, following in zip(items, [*items[1:], None], strict=True):
         config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    return time.monotonic() - started
 
 
 __all__ = ["ADDRESS", "Grading", "Starter", "run", "stage"]

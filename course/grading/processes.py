@@ -133,16 +133,22 @@ class Child:
 
     def trouble(self, late: str) -> Trouble:
         """Say why nothing came: the process doubled, ended, or is busy, and where."""
-        for event in self.events:
-            if event["event"] in ("exit", "fork"):
-                verb = {"exit": "ended its process with", "fork": "made a copy of its process with"}
-                sentence = f"Your code {verb[event['event']]} {event['sentence']}."
-                return Trouble(sentence, event["where"])
+        where = self._busy_at()  # By its answer, all that the child had said has been read.
+        if own := self.own_doing():
+            return own
         if self.gone:
             status = self._handle.wait(LONG)
             return Trouble(f"Your code's process ended {_status_in_words(status)}.")
-        where = self._busy_at()
         return Trouble(f"{late}." if where else f"{late}, and no line of yours was running.", where)
+
+    def own_doing(self) -> Trouble | None:
+        """Return how the code ended its process, or made a copy of it, if it did either."""
+        verbs = {"exit": "ended its process with", "fork": "made a copy of its process with"}
+        for event in self.events:
+            if event["event"] in verbs:
+                sentence = f"Your code {verbs[event['event']]} {event['sentence']}."
+                return Trouble(sentence, event["where"])
+        return None
 
     def _busy_at(self) -> list[dict]:
         number = self.begin("where", args={})
@@ -152,9 +158,7 @@ class Child:
 
     def settle(self) -> None:
         """Return once everything that the child had said by now has been read."""
-        number = self.begin("where", args={})
-        with self._news:
-            self._news.wait_for(lambda: number in self._answers or self.gone, 2 * PATIENCE)
+        self._busy_at()
 
     def wait_for_event(self, name: str, count: int, seconds: float) -> bool:
         """Wait until that many audit events of this name have been reported."""
@@ -241,6 +245,11 @@ class Template:
                 env=environment(),
             )
 
+    @property
+    def lives(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the process, and its children with it."""
         self._process.stdin.close()
@@ -315,7 +324,13 @@ class _Spawned:
         self._process = process
 
     def kill(self) -> None:
-        self._process.kill()
+        # With all that it started: a group on POSIX, a tree of processes on Windows.
+        if os.name == "nt":
+            command = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
+            subprocess.run(command, capture_output=True, check=False)
+        else:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self, seconds: float) -> int | None:
         try:
@@ -348,6 +363,7 @@ class Spares:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment(),
+                start_new_session=True,  # A group of its own, on POSIX, to be ended as one.
             )
             self._waiting.append((token, process))
 

@@ -12,13 +12,11 @@ from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from course.grading.expect import Unmet, equal, shown
-from course.grading.processes import PATIENCE, Child, Trouble
+from course.grading.processes import KEPT, PATIENCE, Child, Trouble
 from course.grading.wire import Wire, body_in_words
 
 SECONDS = 5.0  # the deadline of what should come at once
-WORDS = (
-    "amber birch cedar delta ember fjord grove heron islet jetty kelp lagoon maple north".split()
-)
+WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
 
 
 class Stage:
@@ -90,6 +88,17 @@ class Stage:
             if not child.gone:
                 child.settle()
         return [e for child in self.children for e in child.events if e["event"] != "audit"]
+
+    def own_doing(self) -> Trouble | None:
+        """Return how the learner's code ended or doubled its own process, if it did."""
+        return next((t for child in self.children if (t := child.own_doing())), None)
+
+    def notes(self, task_id: str) -> list[str]:
+        """Return what is odd, but breaks no rule, in sentences."""
+        printed = max((c.out.size + c.err.size for c in self.children), default=0)
+        if printed <= KEPT:
+            return []
+        return [f"Your code printed {printed / 2**20:.0f} MiB when {task_id} was tested."]
 
     def close(self) -> None:
         """End everything."""
@@ -189,7 +198,7 @@ class Answer:
     @property
     def content_type(self) -> str:
         """The media type, without its parameters; empty where there is none."""
-        return self.headers["Content-Type"] and self.headers.get_content_type() or ""
+        return self.headers.get_content_type() if "Content-Type" in self.headers else ""
 
     def in_words(self) -> str:
         """Return status and body as one line."""

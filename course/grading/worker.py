@@ -1,4 +1,4 @@
-"""A grader that has everything imported and collected, and waits: `python -m course.grading.worker`.
+"""A grader that has everything imported and collected, and waits for jobs.
 
 It takes a job as a line of JSON on stdin and answers with lines on stdout. Where there is fork each
 job is done by a copy of it; where there is not, it does one job, and another is started.
@@ -17,9 +17,7 @@ from course.grading import plugin
 from course.grading.processes import ADDRESS, can_fork
 
 # The plugins of pytest that a grader has no use for: each costs a little at every start.
-UNUSED = (
-    "cacheprovider terminal junitxml pastebin logging faulthandler doctest nose stepwise".split()
-)
+UNUSED = ["cacheprovider", "terminal", "junitxml", "pastebin", "logging", "faulthandler", "doctest"]
 
 
 class Loop:
@@ -73,8 +71,8 @@ class Loop:
         grading = plugin.Grading(
             Path(job["folder"]), job["seed"], starter.start, job["verbose"], self.task
         )
-        seconds = plugin.run(items, grading)
-        self.send(event="lesson", seconds=seconds)
+        plugin.run(items, grading)
+        self.send(event="notes", notes=grading.notes)
         starter.close()
 
     def task(self, result) -> None:

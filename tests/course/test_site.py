@@ -163,12 +163,11 @@ def test_no_page_fetches_anything_from_another_host(pages):
     assert {path: urls for path, urls in found.items() if urls} == {}
 
 
-def test_no_stylesheet_fetches_anything_from_another_host(site):
-    found = {
-        str(path): FOREIGN_IN_CSS.findall(path.read_text("utf-8")) for path in site.rglob("*.css")
-    }
+def test_no_stylesheet_or_drawing_fetches_anything_from_another_host(site):
+    files = [path for path in site.rglob("*") if path.suffix in (".css", ".svg")]
+    found = {str(path): FOREIGN_IN_CSS.findall(path.read_text("utf-8")) for path in files}
 
-    assert site / "assets" / "site.css" in map(Path, found)
+    assert site / "assets" / "site.css" in files
     assert {path: urls for path, urls in found.items() if urls} == {}
 
 

@@ -1,0 +1,84 @@
+"""A learner's answer beside ours: in two columns where there is room, as a difference elsewhere."""
+
+import difflib
+from itertools import zip_longest
+
+from rich.syntax import Syntax
+from rich.text import Text
+
+from course.terminal import Painter, printable
+from course.work import Pair
+
+TWO_COLUMNS = 140  # columns of the terminal, from which two listings fit side by side
+WIDEST = 200
+
+
+def comparison(found: list[Pair], painter: Painter) -> list[Text]:
+    """Return each file of a lesson, as the learner wrote it and as we did."""
+    lines: list[Text] = []
+    for pair in found:
+        lines += [Text()] if lines else []
+        lines += _file(pair, painter)
+    return lines
+
+
+def _file(pair: Pair, painter: Painter) -> list[Text]:
+    mine, ours = _safe(pair.mine), _safe(pair.ours)
+    if mine == ours:
+        return painter.row(painter.text(pair.name, "bold"), painter.text("  the same"), Text())
+    if painter.width >= TWO_COLUMNS:
+        return _columns(pair.name, mine, ours, painter)
+    head = painter.text(pair.name, "bold") + painter.text("   - yours", "red")
+    return [head + painter.text("   + ours", "green"), *_difference(mine, ours, painter)]
+
+
+def _safe(code: str) -> list[str]:
+    return [printable(line) for line in code.rstrip().splitlines()]
+
+
+def _difference(mine: list[str], ours: list[str], painter: Painter) -> list[Text]:
+    styles = {"-": "red", "+": "green", "@": "dim"}
+    found = list(difflib.unified_diff(mine, ours, lineterm="", n=3))[2:]
+    lines = []
+    for line in found:
+        # The numbers of the lines say less than a gap does.
+        text = "" if line.startswith("@") else line
+        lines += painter.wrapped(Text(), painter.text(text, styles.get(line[:1], "")), 2)
+    return lines[1:]
+
+
+def _columns(name: str, mine: list[str], ours: list[str], painter: Painter) -> list[Text]:
+    """Return both listings, changed parts only, with the lines that belong together in a row."""
+    room = (painter.width - 7) // 2
+    left, right = _coloured(name, mine), _coloured(name, ours)
+    head = painter.text(f"{name}, yours".ljust(room + 5) + f"{name}, ours", "bold")
+    lines = [head]
+    for group in difflib.SequenceMatcher(None, mine, ours, False).get_grouped_opcodes(3):
+        lines.append(Text())
+        for kind, a, b, c, d in group:
+            for one, other in zip_longest(left[a:b], right[c:d]):
+                lines += _pair_of_lines(one, other, kind == "equal", room, painter)
+    return lines
+
+
+def _coloured(name: str, code: list[str]) -> list[Text]:
+    """Return the lines in the colours of their language."""
+    text = "\n".join(code)
+    syntax = Syntax(text, Syntax.guess_lexer(name, text), theme="ansi_dark")
+    return list(syntax.highlight(text).split("\n"))
+
+
+def _pair_of_lines(
+    one: Text | None, other: Text | None, same: bool, room: int, painter: Painter
+) -> list[Text]:
+    """Return one line of each listing, folded to `room` columns, with what tells them apart."""
+    folded = [list(t.wrap(painter.console, room)) if t else [] for t in (one, other)]
+    rows = []
+    for a, b in zip_longest(*folded):
+        minus = painter.text("- " if a and not same else "  ", "red")
+        plus = painter.text("+ " if b and not same else "  ", "green")
+        a = a or Text()
+        a.rstrip()
+        a.pad_right(room - a.cell_len)
+        rows.append(minus + a + painter.text(" │ ", "dim") + plus + (b or Text()))
+    return rows or [Text(" " * (room + 3)) + painter.text("│", "dim")]

@@ -1,0 +1,227 @@
+"""The watch screen: what it knows, and how that looks. Nothing here reads a key or a file."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.text import Text
+
+from course.curriculum import Lesson, Task
+from course.progress import Progress
+from course.report import TaskResult
+from course.terminal import NARROW, Painter, crop
+from course.work import Hint
+
+Mode = Literal["tasks", "list", "ask", "page"]
+
+
+@dataclass
+class View:
+    """All that the screen shows."""
+
+    lessons: list[Lesson]
+    progress: Progress
+    lesson: Lesson
+    mode: Mode = "tasks"
+    tasks: list[Task] = field(default_factory=list)
+    results: dict[str, TaskResult] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)  # Tasks that the running check has judged.
+    checking: bool = True
+    seconds: float = 0.0  # What the last check took.
+    notes: list[str] = field(default_factory=list)
+    chosen: str = ""  # The task that the learner turned to; "" for the first that fails.
+    hint: Hint | None = None
+    notice: str = ""  # Something to say until the next key or save.
+    cursor: int = 0  # In the list of lessons.
+    page: list[Text] = field(default_factory=list)  # Something long, to be scrolled.
+    offset: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether each task of the lesson passed in the last check."""
+        found = [self.results.get(task.id) for task in self.tasks]
+        return bool(found) and all(result and result.status == "passed" for result in found)
+
+    @property
+    def task(self) -> Task | None:
+        """The task whose card is shown: the chosen one, or the first that can be worked on."""
+        status = {name: result.status for name, result in self.results.items()}
+        ranks = [("failed", "error"), ("skipped",), ("blocked",)]
+        open_ones = (t for rank in ranks for t in self.tasks if status.get(t.id) in rank)
+        chosen = next((t for t in self.tasks if t.id == self.chosen), None)
+        return chosen or next(open_ones, None)
+
+
+def frame(view: View, painter: Painter, height: int) -> list[Text]:
+    """Return exactly `height` lines, none wider than the painter's."""
+    top, bottom = _header(view, painter), _footer(view, painter)
+    room = height - len(top) - len(bottom)
+    if room < 4:  # A very low window: what matters is the middle.
+        top, bottom, room = top[:1], [], height - 1
+    body = _BODIES[view.mode](view, painter, room)[:room]
+    lines = top + body + [Text()] * (room - len(body)) + bottom
+    return [_cut(line, painter.width) for line in lines[:height]]
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.no_wrap = True
+    line.truncate(width, overflow="crop")
+    return line
+
+
+def _header(view: View, painter: Painter) -> list[Text]:
+    if view.mode == "list":
+        return [painter.text("Beyond REST", "bold"), _rule(painter)]
+    total = sum(task.points for task in view.tasks)
+    earned = sum(result.earned for result in view.results.values())
+    state = painter.text("checking…" if view.checking else "", "yellow")
+    points = painter.text(f"   {earned}/{total}", "green bold" if view.done else "bold")
+    left = painter.text(f"{view.lesson.slug}  ", "dim") + painter.text(view.lesson.title, "bold")
+    room = painter.width - len(points) - len("checking…") - 2
+    painter.shorten(left, room)
+    gap = painter.width - left.cell_len - state.cell_len - points.cell_len
+    return [left + Text(" " * gap) + state + points, _rule(painter)]
+
+
+def _rule(painter: Painter) -> Text:
+    return painter.text(painter.signs.rule * painter.width, "dim")
+
+
+_KEYS = {
+    "tasks": "h hint,d docs,n next,p previous,l list,s solution,r reset,c check,q quit",
+    "list": "↑↓ move,enter choose,l back,q quit",
+    "ask": "y yes,n no",
+    "page": "↑↓ scroll,space more,b back,q quit",
+}
+
+
+def _footer(view: View, painter: Painter) -> list[Text]:
+    lines = [Text()]
+    for pair in _KEYS[view.mode].split(","):
+        key, _, name = pair.partition(" ")
+        if name == "solution" and not view.progress.complete(view.lesson):
+            continue
+        keys = key if painter.unicode else key.replace("↑↓", "j/k")
+        item = painter.text(keys, "bold") + painter.text(f" {name}", "dim")
+        if lines[-1].cell_len + item.cell_len + 3 > painter.width:
+            lines.append(Text())
+        lines[-1] += Text("   " if lines[-1].plain else "") + item
+    notice = painter.paragraph(view.notice or _last_check(view), "yellow" if view.notice else "dim")
+    return [*notice[:3], _rule(painter), *lines]
+
+
+def _last_check(view: View) -> str:
+    if view.mode != "tasks" or view.checking or not view.seconds:
+        return ""
+    folder = view.lesson.lesson.relative_to(view.lesson.root).as_posix()
+    return f"Checked in {view.seconds:.2f} s. Waiting for a save in {folder}."
+
+
+def _tasks_body(view: View, painter: Painter, room: int) -> list[Text]:
+    """Return the tasks, and below them what there is to say of one of them."""
+    notes = [line for note in view.notes for line in painter.paragraph(note, "yellow", 2)]
+    rows = _task_rows(view, painter)
+    most = max(room // 2, room - 12)
+    if len(rows) + len(notes) > most:
+        rows = _window(rows, _focus_row(view), max(most - len(notes), 1))
+    upper = [*rows, *notes, Text()]
+    return upper + _pane(view, painter, room - len(upper))
+
+
+def _task_rows(view: View, painter: Painter) -> list[Text]:
+    column = max((len(task.id) for task in view.tasks), default=0) + 2
+    return [_task_row(view, painter, task, column) for task in view.tasks]
+
+
+def _task_row(view: View, painter: Painter, task: Task, column: int) -> Text:
+    """Return a task's line. Until it is judged anew, it is shown as it was, but dim."""
+    result = view.results.get(task.id)
+    if result is None:
+        left = painter.text(f"  {painter.signs.pending} {task.id:<{column}}{task.title}", "dim")
+        right = painter.text(f"0/{task.points}", "dim")
+        gap = painter.width - left.cell_len - right.cell_len
+        line = left + Text(" " * max(gap, 1)) + right
+    else:
+        stale = view.checking and task.id not in view.fresh
+        line = painter.task(result, column, pending=stale)[0]
+    if task.id == view.chosen:
+        line.stylize("reverse", 2, 4 + len(task.id))
+    return line
+
+
+def _focus_row(view: View) -> int:
+    return view.tasks.index(view.task) if view.task in view.tasks else 0
+
+
+def _window(rows: list[Text], focus: int, height: int) -> list[Text]:
+    """Return `height` of the rows, with the one that matters among them."""
+    first = min(max(focus - height // 2, 0), max(len(rows) - height, 0))
+    return rows[first : first + height]
+
+
+def _pane(view: View, painter: Painter, room: int) -> list[Text]:
+    """Return the card of the task that the learner is at, or that the lesson is complete."""
+    card = _card(view, painter)
+    hint = _hint(view, painter) if view.hint else []
+    if view.done and not hint and not card:
+        return _complete(view, painter)
+    if len(card) + len(hint) + bool(hint) > room and hint:
+        return hint  # There is no room for both, and the hint was asked for.
+    more = "    … {} more lines" if painter.unicode else "    ... {} more lines"
+    lines = crop(card, room - len(hint) - bool(hint), more)
+    return [*lines, *([Text()] if hint and lines else []), *hint]
+
+
+def _card(view: View, painter: Painter) -> list:
+    task = view.task
+    result = view.results.get(task.id) if task else None
+    if not result or not result.message or result.status == "passed":
+        return []
+    indent = 2 if painter.width < NARROW else 4
+    return painter.card(result.message, indent)
+
+
+def _hint(view: View, painter: Painter) -> list[Text]:
+    hint = view.hint
+    head = painter.text(f"  hint {hint.number} of {hint.total} for {hint.task.id}", "bold cyan")
+    lines = [head, *painter.markdown(hint.text, 4)]
+    if hint.number == hint.total:
+        lesson = view.lesson.number
+        after = f"That was the last one. Next: python -m course solution {lesson} --anyway"
+        lines += painter.paragraph(after, "dim", 4)
+    return lines
+
+
+def _complete(view: View, painter: Painter) -> list[Text]:
+    place = view.lessons.index(view.lesson)
+    following = view.lessons[place + 1 :][:1]
+    lines = painter.paragraph("Every task of this lesson passes.", "green bold", 4)
+    if following:
+        lines += painter.paragraph(f"n  next: {following[0].slug}, {following[0].title}", "", 4)
+    else:
+        lines += painter.paragraph("It is the last one so far.", "", 4)
+    return lines + painter.paragraph("s  your answer beside ours", "", 4)
+
+
+def _list_body(view: View, painter: Painter, room: int) -> list[Text]:
+    rows = []
+    for number, lesson in enumerate(view.lessons):
+        row = painter.map_line(lesson, view.progress, lesson == view.lesson)
+        if number == view.cursor:
+            row.stylize("reverse")
+        rows.append(row)
+    return _window(rows, view.cursor, room)
+
+
+def _ask_body(view: View, painter: Painter, room: int) -> list[Text]:
+    folder = view.lesson.lesson.relative_to(view.lesson.root).as_posix()
+    question = f"Write the starter of {folder} again?"
+    kept = "What you have there is kept in .course/kept, so nothing is lost."
+    return [Text(), *painter.paragraph(question, "bold", 2), *painter.paragraph(kept, "", 2)]
+
+
+def _page_body(view: View, painter: Painter, room: int) -> list[Text]:
+    view.offset = max(0, min(view.offset, len(view.page) - room))
+    return view.page[view.offset : view.offset + room]
+
+
+_BODIES = {"tasks": _tasks_body, "list": _list_body, "ask": _ask_body, "page": _page_body}

@@ -1,0 +1,274 @@
+"""What bad code of a learner's gets: a sentence that names the cause and the place, and no more.
+
+The other tasks are still graded, nothing is earned that was not shown, and nothing is left behind.
+"""
+
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from course import markers
+from course.curriculum import ROOT
+from course.grading.engine import Engine, Job
+from course.report import LessonResult, TaskResult
+
+SOLUTION = ROOT / "solutions" / "01_rest"
+ALL = ["create", "read", "list", "cursor", "refuse", "rooms", "keep"]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """Graders with short deadlines, since several of these tests wait for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_PATIENCE", "0.5")
+        with Engine(["01_rest"]) as engine:
+            yield engine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A learner's folder, with everything right in it."""
+    shutil.copytree(SOLUTION, tmp_path / "01_rest", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "01_rest"
+
+
+def grade(engine: Engine, folder: Path, *tasks: str) -> LessonResult:
+    return engine.grade([Job("01_rest", folder, tasks)], seed=3)[0]
+
+
+def passed(result: LessonResult) -> list[str]:
+    return [task.id for task in result.tasks if task.status == "passed"]
+
+
+def the(result: LessonResult, task_id: str) -> TaskResult:
+    return next(task for task in result.tasks if task.id == task_id)
+
+
+def in_region(folder: Path, region: str, code: str) -> None:
+    """Put code at the beginning of a region of app.py."""
+    app = folder / "app.py"
+    text = app.read_text("utf-8")
+    body = next(r.body for r in markers.regions(text, ".py") if r.name == region)
+    app.write_text(markers.replace(text, ".py", region, f"{code}\n{body}"), "utf-8")
+
+
+def at_top(folder: Path, code: str) -> None:
+    """Put code at the end of app.py's imports."""
+    app = folder / "app.py"
+    app.write_text(app.read_text("utf-8").replace("\nMAX_TEXT", f"\n{code}\nMAX_TEXT", 1), "utf-8")
+
+
+AT_IMPORT = {
+    "an endless loop": ("while True: pass", "did not end within 4 s", "while True: pass"),
+    "sys.exit": ("import sys; sys.exit(0)", "ended the program with sys.exit(0)", "sys.exit(0)"),
+    "os._exit": ("import os; os._exit(0)", "ended its process with os._exit(0)", "os._exit(0)"),
+    "os.abort": ("import os; os.abort()", "ended its process with os.abort()", "os.abort()"),
+    "an exception": ("1 / 0", "raised ZeroDivisionError: division by zero", "1 / 0"),
+    "a server": ("Flask('x').run(port=0)", "did not end within 4 s", "Flask('x').run(port=0)"),
+    "a recursion": ("def f(): f()\nf()", "raised RecursionError", "def f(): f()"),
+}
+if hasattr(__import__("os"), "fork"):
+    AT_IMPORT["os.fork"] = ("import os; os.fork()", "a copy of its process with", "os.fork()")
+
+
+@pytest.mark.parametrize("name", AT_IMPORT)
+def test_what_goes_wrong_at_import_is_named_with_its_line(engine, folder, name):
+    code, sentence, source = AT_IMPORT[name]
+    at_top(folder, code)
+
+    result = grade(engine, folder)
+
+    create = the(result, "create")
+    assert passed(result) == []
+    assert create.status == "failed"
+    assert sentence in create.message
+    assert "in your code: app.py:" in create.message
+    assert source in create.message
+    assert {task.status for task in result.tasks[1:]} == {"blocked"}
+
+
+IN_A_ROUTE = {
+    "an endless loop": ("while True: pass", "had no answer", "while True: pass"),
+    "sys.exit": ("import sys; sys.exit(0)", "SystemExit", "sys.exit(0)"),
+    "os._exit": ("import os; os._exit(0)", "ended its process with os._exit(0)", "os._exit(0)"),
+    "os.abort": ("import os; os.abort()", "ended its process with os.abort()", "os.abort()"),
+    "an exception": ("{}['id']", "KeyError: 'id'", "{}['id']"),
+    "a killed process": ("import os, signal; os.kill(os.getpid(), 9)", "process ended", "got:"),
+}
+if sys.platform == "linux":  # Elsewhere no limit on memory is kept for us.
+    IN_A_ROUTE["2 GB"] = ("x = bytearray(2 * 2**30)", "MemoryError", "bytearray(2 * 2**30)")
+if hasattr(__import__("os"), "fork"):
+    IN_A_ROUTE["os.fork"] = ("import os; os.fork(); 1 / 0", "ZeroDivisionError", "os.fork()")
+
+
+@pytest.mark.parametrize("name", IN_A_ROUTE)
+def test_what_goes_wrong_in_a_route_costs_that_task_and_no_other(engine, folder, name):
+    code, sentence, source = IN_A_ROUTE[name]
+    in_region(folder, "read", code)
+
+    result = grade(engine, folder)
+
+    read = the(result, "read")
+    assert read.status == "failed"
+    assert sentence in read.message
+    assert source in read.message
+    assert passed(result) == ["create", "list", "cursor", "keep"]
+    assert the(result, "rooms").status == "blocked"
+
+
+def test_an_endless_loop_in_a_function_is_named_with_its_line(engine, folder):
+    in_region(folder, "cursor", "while messages: pass")
+
+    result = grade(engine, folder, "create", "list", "read")
+
+    assert "in your code: app.py:" in the(result, "list").message
+    assert "while messages: pass" in the(result, "list").message
+    assert passed(result) == ["create", "read"]
+
+
+FILES = {
+    "deleted": (None, "app.py is not there. `python -m course reset` brings it back."),
+    "empty": (b"", "app.py is empty."),
+    "not UTF-8": ("name = 'Zoë'\n".encode("latin-1"), "app.py cannot be read: SyntaxError"),
+    "with a NUL": (b"x = 1\0\n", "app.py cannot be read"),
+    "a syntax error": (b"import os\ndef create_app(:\n", "cannot be read: SyntaxError"),
+    "without create_app": (b"x = 1\n", "app.py has no function create_app()."),
+    "with a create_app that returns nothing": (
+        b"def create_app(config=None):\n    pass\n",
+        "create_app() in app.py returned nothing (None), not a Flask app.",
+    ),
+    "with a create_app that raises": (
+        b"def create_app(config=None):\n    config['PORT']\n",
+        "create_app() in app.py raised KeyError: 'PORT'.",
+    ),
+    "with a misspelled import": (b"import flaskk\n", "No module named 'flaskk'"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(engine, folder, name):
+    data, sentence = FILES[name]
+    (folder / "app.py").unlink() if data is None else (folder / "app.py").write_bytes(data)
+
+    result = grade(engine, folder)
+
+    assert sentence in the(result, "create").message
+    assert passed(result) == []
+
+
+def test_a_syntax_error_in_another_module_is_named_with_its_line(engine, folder):
+    (folder / "store.py").write_text("x = 1\nclass Store(:\n", "utf-8")
+
+    result = grade(engine, folder, "create")
+
+    assert "in your code: store.py:2" in the(result, "create").message
+
+
+def test_a_folder_that_is_not_there_is_said(engine, tmp_path):
+    result = grade(engine, tmp_path / "01_rest")
+
+    assert passed(result) == []
+    assert "is not there" in result.notes[0]
+
+
+def test_ten_megabytes_of_print_cost_nothing_and_are_said(engine, folder):
+    in_region(folder, "create", "print('x' * 10 * 2**20)")
+
+    result = grade(engine, folder, "create")
+
+    assert passed(result) == ["create"]
+    assert any("printed" in note and "create" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("name", ["conftest.py", "pytest.ini", "sitecustomize.py"])
+def test_a_set_up_of_their_own_changes_nothing_and_is_said(engine, folder, name):
+    text = "[pytest]\naddopts = --nonsense\n" if name.endswith("ini") else "raise SystemExit(0)\n"
+    (folder / name).write_text(text, "utf-8")
+
+    result = grade(engine, folder, "create")
+
+    assert passed(result) == ["create"]
+    assert any(note.startswith(name) for note in result.notes)
+
+
+@pytest.mark.parametrize("name", ["course", "requests", "pytest"])
+def test_a_module_named_like_one_of_ours_changes_nothing_and_is_said(engine, folder, name):
+    (folder / f"{name}.py").write_text("raise RuntimeError('not this one')\n", "utf-8")
+
+    result = grade(engine, folder, "create")
+
+    assert passed(result) == ["create"]
+    assert any(note.startswith(f"{name}.py") for note in result.notes)
+
+
+def test_a_module_that_hides_a_library_from_their_own_code_is_said(engine, folder):
+    (folder / "flask.py").write_text("x = 1\n", "utf-8")
+
+    result = grade(engine, folder, "create")
+
+    assert "cannot import name" in the(result, "create").message
+    assert any(note.startswith("flask.py") for note in result.notes)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_port_that_it_holds_is_free_again_and_in_nobodys_way(engine, folder):
+    port = free_port()
+    at_top(folder, f"import socket\nheld = socket.create_server(('127.0.0.1', {port}))")
+
+    result = grade(engine, folder)
+
+    assert passed(result) == ALL
+    assert is_free(port)
+
+
+def test_a_thread_and_a_process_that_it_leaves_are_ended(engine, folder):
+    port = free_port()
+    hold = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+    at_top(
+        folder,
+        "import subprocess, sys, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        f'left = subprocess.Popen([sys.executable, "-c", "{hold}"])',
+    )
+
+    result = grade(engine, folder, "create")
+
+    assert passed(result) == ["create"]
+    assert is_free(port)
+
+
+def test_an_object_that_equals_everything_earns_nothing(engine, folder):
+    in_region(
+        folder,
+        "create",
+        "class Liar(dict):\n"
+        "    def __eq__(self, other): return True\n"
+        "    def __ne__(self, other): return False\n"
+        "return Liar(), 201",
+    )
+
+    result = grade(engine, folder, "create")
+
+    assert the(result, "create").status == "failed"
+
+
+def test_a_template_that_it_kills_is_there_for_the_next_check(engine, folder):
+    right = (folder / "app.py").read_text("utf-8")
+    in_region(folder, "create", "import os; os.kill(os.getppid(), 9)")
+    assert passed(grade(engine, folder, "create")) == []
+
+    (folder / "app.py").write_text(right, "utf-8")
+
+    assert passed(grade(engine, folder, "create")) == ["create"]
