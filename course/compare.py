@@ -10,7 +10,6 @@ from course.terminal import Painter, printable
 from course.work import Pair
 
 TWO_COLUMNS = 140  # columns of the terminal, from which two listings fit side by side
-WIDEST = 200
 
 
 def comparison(found: list[Pair], painter: Painter) -> list[Text]:
@@ -81,4 +80,5 @@ def _pair_of_lines(
         a.rstrip()
         a.pad_right(room - a.cell_len)
         rows.append(minus + a + painter.text(" │ ", "dim") + plus + (b or Text()))
+        rows[-1].rstrip()
     return rows or [Text(" " * (room + 3)) + painter.text("│", "dim")]

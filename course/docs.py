@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 from course.work import Refusal
 
@@ -19,29 +20,36 @@ class Site:
     """The site, built and served by a child process. `wait()` returns once it can be read."""
 
     def __init__(self, root: Path) -> None:
-        address = f"{HOST}:{free_port(PORT)}"
         # Live reload polls every file each second, for pages that nobody edits here.
-        options = ["--no-livereload", "--dev-addr", address]
+        options = ["--no-livereload", "--dev-addr", f"{HOST}:{free_port(PORT)}"]
+        nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mkdocs", "serve", *options],
             cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
+            **nothing,
         )
+        self._address = self._last_words = ""
+        self._decided = threading.Event()
+        # It is read to its end, because a pipe that nobody reads fills and stops the server.
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._process.stderr:
+            if match := re.search(r"Serving on (http\S+)", line):
+                self._address = match[1].rstrip("/") + "/"
+                self._decided.set()
+            self._last_words = line.strip() or self._last_words
+        self._decided.set()
 
     def wait(self) -> str:
         """Return the site's address, when it is built. Raises Refusal where it cannot be."""
-        last = ""
-        for line in self._process.stderr:
-            if match := re.search(r"Serving on (http\S+)", line):
-                # A pipe that nobody reads would fill, and stop the server.
-                threading.Thread(target=self._process.stderr.read, daemon=True).start()
-                return match[1].rstrip("/") + "/"
-            last = line.strip() or last
-        raise Refusal(f"The site could not be built: {last}")
+        self._decided.wait()
+        if not self._address:
+            raise Refusal(f"The site could not be built: {self._last_words}")
+        return self._address
 
     def join(self) -> None:
         """Wait until the server ends."""
@@ -77,3 +85,19 @@ def open_browser(address: str) -> bool:
     nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.Popen([sys.executable, "-m", "webbrowser", "-t", address], **nothing)
     return True
+
+
+def serve(root: Path, out: TextIO) -> None:
+    """Serve the site until Ctrl-C; open it where somebody is there to see it."""
+    out.write("Building the site.\n")
+    out.flush()
+    site = Site(root)
+    try:
+        address = site.wait()
+        out.write(f"It is at {address} until you press Ctrl-C.\n")
+        out.flush()
+        if out.isatty():
+            open_browser(address)
+        site.join()
+    finally:
+        site.close()

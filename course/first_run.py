@@ -48,7 +48,7 @@ DOES_NOT_START = (
 MEANINGS = (
     (("no space left", "errno 28", "winerror 112", "not enough space", "disk quota"), NO_ROOM),
     (("certificate_verify_failed", "certificate verify failed", "sslerror"), NOT_TRUSTED),
-    (("permission denied", "not permitted", "read-only", "access is denied"), NOT_WRITABLE),
+    (("permission denied", "not permitted", "read-only", "winerror 5]"), NOT_WRITABLE),
     (("connection broken by", "max retries", "timed out", "failed to establish"), NO_NETWORK),
 )
 
@@ -142,7 +142,8 @@ def _run(module: list[str], progress: "Progress") -> None:
 
 def need(*modules: str) -> None:
     """Raise SetupError if this Python was packaged without one of `modules`."""
-    if all(importlib.util.find_spec(module) for module in modules):
+    specs = [importlib.util.find_spec(module) for module in modules]
+    if all(spec and spec.origin for spec in specs):  # An empty folder has a spec, but no origin.
         return
     version = VERSION.rpartition(".")[0]
     way_out = "Install Python from https://www.python.org/downloads/"
@@ -156,15 +157,17 @@ def need(*modules: str) -> None:
 
 def meaning(said: str) -> str:
     """Return what a failure means and the way out, from what pip or the system said."""
-    errors = [line for line in said.splitlines() if "error: " in line.lower()]
+    lines = said.strip().splitlines() or ["pip ended without a word."]
+    errors = [line for line in lines if "error: " in line.lower()]
     for text in ("\n".join(errors).lower(), said.lower()):
         for signs, sentence in MEANINGS:
             if any(sign in text for sign in signs):
                 return sentence
-    if not errors:
-        return f"The course could not be set up: {said.strip()}"
-    command = f'"{sys.executable}" -m pip install -r "{PINS}"'
-    return f"The course could not be set up: {errors[-1].strip()} To see all of it, run {command}"
+    if errors:
+        way_out = f'To see all of it, run "{sys.executable}" -m pip install -r "{PINS}"'
+    else:
+        way_out = f"Restore the course's files (git status lists them), delete {VENV}, {AGAIN}"
+    return f"The course could not be set up: {(errors or lines)[-1].strip()} {way_out}"
 
 
 # What is shown
@@ -226,7 +229,7 @@ class Progress:
         """Show that one more package, named at the start of `rest`, has come to a stage."""
         self._enter(stage)
         self.seen[stage] += 1
-        file = os.path.basename(rest.split()[0])
+        file = os.path.basename(rest.partition(" (")[0])
         name = file.partition("-" if file.endswith(".whl") else "==")[0]
         self._draw(f"{stage} {self.seen[stage]} of {self.count}: {name}")
 

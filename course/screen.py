@@ -8,7 +8,7 @@ from rich.text import Text
 from course.curriculum import Lesson, Task
 from course.progress import Progress
 from course.report import TaskResult
-from course.terminal import NARROW, Painter, crop
+from course.terminal import NARROW, CardLine, Painter, crop
 from course.work import Hint
 
 Mode = Literal["tasks", "list", "ask", "page"]
@@ -120,7 +120,7 @@ def _tasks_body(view: View, painter: Painter, room: int) -> list[Text]:
     """Return the tasks, and below them what there is to say of one of them."""
     notes = [line for note in view.notes for line in painter.paragraph(note, "yellow", 2)]
     rows = _task_rows(view, painter)
-    most = max(room // 2, room - 12)
+    most = max(room // 3, room - 12)
     if len(rows) + len(notes) > most:
         rows = _window(rows, _focus_row(view), max(most - len(notes), 1))
     upper = [*rows, *notes, Text()]
@@ -142,7 +142,7 @@ def _task_row(view: View, painter: Painter, task: Task, column: int) -> Text:
         line = left + Text(" " * max(gap, 1)) + right
     else:
         stale = view.checking and task.id not in view.fresh
-        line = painter.task(result, column, pending=stale)[0]
+        line = painter.task_line(result, column, stale)
     if task.id == view.chosen:
         line.stylize("reverse", 2, 4 + len(task.id))
     return line
@@ -161,7 +161,7 @@ def _window(rows: list[Text], focus: int, height: int) -> list[Text]:
 def _pane(view: View, painter: Painter, room: int) -> list[Text]:
     """Return the card of the task that the learner is at, or that the lesson is complete."""
     card = _card(view, painter)
-    hint = _hint(view, painter) if view.hint else []
+    hint = painter.hint(view.hint, view.lesson, 2) if view.hint else []
     if view.done and not hint and not card:
         return _complete(view, painter)
     if len(card) + len(hint) + bool(hint) > room and hint:
@@ -171,24 +171,14 @@ def _pane(view: View, painter: Painter, room: int) -> list[Text]:
     return [*lines, *([Text()] if hint and lines else []), *hint]
 
 
-def _card(view: View, painter: Painter) -> list:
+def _card(view: View, painter: Painter) -> list[CardLine]:
+    """Return the card of that task. What a blocked one waits for stands in its line."""
     task = view.task
     result = view.results.get(task.id) if task else None
-    if not result or not result.message or result.status == "passed":
+    if not result or not result.message or result.status in ("passed", "blocked"):
         return []
     indent = 2 if painter.width < NARROW else 4
     return painter.card(result.message, indent)
-
-
-def _hint(view: View, painter: Painter) -> list[Text]:
-    hint = view.hint
-    head = painter.text(f"  hint {hint.number} of {hint.total} for {hint.task.id}", "bold cyan")
-    lines = [head, *painter.markdown(hint.text, 4)]
-    if hint.number == hint.total:
-        lesson = view.lesson.number
-        after = f"That was the last one. Next: python -m course solution {lesson} --anyway"
-        lines += painter.paragraph(after, "dim", 4)
-    return lines
 
 
 def _complete(view: View, painter: Painter) -> list[Text]:

@@ -20,8 +20,10 @@ from rich.theme import Theme
 from course.curriculum import Lesson
 from course.progress import Progress
 from course.report import LessonResult, Report, Status, TaskResult
+from course.work import Hint, command
 
 WIDEST = 100  # columns; longer lines are hard to read
+WIDE = 200  # columns, where two listings stand side by side
 NARROW = 72  # columns, below which a card is indented less
 
 
@@ -65,15 +67,20 @@ _THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 _ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
 _LABELS = {"expected": "green", "got": "red", "in your code": "yellow", "next": "bold"}
 _WIRE = re.compile(r"(?P<who>[^:{}\"]{0,24}?) ?(?P<arrow>[→←✂…]) (?P<what>.*)", re.DOTALL)
+_NEEDS = re.compile(r"It needs ([\w, ]+?), which (?:is|are) not passed yet\.")
 _LABELLED = re.compile(rf"(?P<label>{'|'.join(_LABELS)}): ?(?P<what>.*)", re.DOTALL)
+
+
+# How much a line of a card matters: what was expected, the rest of that, and the wire.
+VITAL, MORE, WIRE = range(3)
 
 
 @dataclass(frozen=True)
 class CardLine:
-    """A line of a card on the screen. `vital` lines stay where there is no room for all."""
+    """A line of a card on the screen. Where there is no room for all, a lower rank stays."""
 
     text: Text
-    vital: bool
+    rank: int
 
 
 def make_console(file: TextIO, width: int | None = None) -> Console:
@@ -104,7 +111,8 @@ class Painter:
 
     def text(self, string: str, style: str = "") -> Text:
         """Return one piece of text, made safe."""
-        return Text(self._spelled(printable(string)), style, no_wrap=True)
+        # A style of the whole would be that of all that is ever added to it.
+        return Text(no_wrap=True).append(self._spelled(printable(string)), style or None)
 
     def shorten(self, line: Text, width: int) -> None:
         """Cut the line to `width` columns, and show that it was cut where that can be shown."""
@@ -160,11 +168,14 @@ class Painter:
     def card(self, message: str, indent: int) -> list[CardLine]:
         """Return a card, coloured by what each of its lines is."""
         lines = []
-        vital = True
+        rank = VITAL
         for line in message.rstrip().splitlines():
-            # An indented line belongs to the one above it.
-            vital = vital if line.startswith(" ") else not _WIRE.fullmatch(line)
-            lines += [CardLine(text, vital) for text in self._card_line(line, indent)]
+            if not line.startswith(" "):  # An indented line belongs to the one above it.
+                rank = _rank(line)
+            first, *more = self._card_line(line, indent)
+            rank = MORE if line.startswith(" ") and rank == VITAL else rank
+            lines.append(CardLine(first, rank))
+            lines += [CardLine(text, max(rank, MORE)) for text in more]
         return lines
 
     def _card_line(self, line: str, indent: int) -> list[Text]:
@@ -180,14 +191,26 @@ class Painter:
         style = "dim" if inner else ""
         return self.wrapped(Text(" " * (indent + inner)), self.text(line.lstrip(" "), style))
 
-    def task(self, task: TaskResult, column: int, pending: bool = False) -> list[Text]:
-        """Return a task's own line. Titles begin `column` characters after the id."""
+    def task(self, task: TaskResult, column: int) -> list[Text]:
+        """Return a task's own line; its title wraps. The id takes `column` characters."""
+        left, title, needs, points = self._task_parts(task, column, False)
+        return self.row(left, title + needs, points)
+
+    def task_line(self, task: TaskResult, column: int, stale: bool) -> Text:
+        """Return the same in one line. A stale verdict, of an earlier check, is dim."""
+        left, title, needs, points = self._task_parts(task, column, stale)
+        room = self.width - left.cell_len - needs.cell_len - points.cell_len - 2
+        self.shorten(title, max(room, 0))
+        return self.row(left, title + needs, points)[0]
+
+    def _task_parts(self, task: TaskResult, column: int, stale: bool) -> tuple[Text, ...]:
         style = STYLES[task.status]
-        left = self.text(f"  {self.signs.of(task.status)} ", style)
-        left += self.text(f"{task.id:<{column}}", "dim" if pending else _of_id(task.status))
+        sign = self.text(f"  {self.signs.of(task.status)} ", style)
+        left = sign + self.text(f"{task.id:<{column}}", "dim" if stale else _of_id(task.status))
+        title = self.text(task.title, "dim" if stale or task.status == "blocked" else "")
+        waits = f"  needs {_needs(task)}" if _needs(task) else ""
         points = self.text(f"{task.earned}/{task.points}", style)
-        title = self.text(task.title, "dim" if pending or task.status == "blocked" else "")
-        return self.row(left, title, points)
+        return left, title, self.text(waits, "dim" if stale else "yellow"), points
 
     def lesson(self, result: LessonResult, cards: int | None, verbose: bool) -> list[Text]:
         """Return a lesson's verdict: one quiet line if it passed, else its tasks and cards.
@@ -200,13 +223,21 @@ class Painter:
             return lines
         column = max((len(task.id) for task in result.tasks), default=0) + 2
         indent = 4 if self.width < NARROW else 8
+        shown, left_out = 0, 0
         for task in result.tasks:
             lines += self.task(task, column)
-            if task.message and task.status != "passed" and cards != 0:
-                lines += [line.text for line in self.card(task.message, indent)]
-                if task.status in ("failed", "error"):
-                    cards = None if cards is None else cards - 1
-        return lines
+            if task.message and task.status != "passed" and not _needs(task):
+                if cards is None or shown < cards:
+                    lines += [line.text for line in self.card(task.message, indent)]
+                    shown += 1
+                else:
+                    left_out += 1
+        return lines + (self._left_out(left_out, result) if left_out else [])
+
+    def _left_out(self, number: int, result: LessonResult) -> list[Text]:
+        what = "1 more card" if number == 1 else f"{number} more cards"
+        again = command(f"check {result.slug}")
+        return self.paragraph(f"{what}: {again} or --verbose shows all.", "dim", 4)
 
     def _lesson_line(self, result: LessonResult) -> list[Text]:
         style = "green" if result.passed else ""
@@ -246,6 +277,16 @@ class Painter:
         rest = self.text(f"  {counts}" if counts else "")
         return self.row(points, rest, self.text(f"seed {report.seed}", "dim"))
 
+    def hint(self, hint: Hint, lesson: Lesson, indent: int = 0) -> list[Text]:
+        """Return a hint, and after the last of them what else there is."""
+        margin = " " * indent
+        head = f"{margin}hint {hint.number} of {hint.total} for {hint.task.id}"
+        lines = [self.text(head, "bold cyan"), *self.markdown(hint.text, indent + 2)]
+        if hint.number == hint.total:
+            after = f"That was the last hint. Next: {command(f'solution {lesson.number} --anyway')}"
+            lines += self.paragraph(after, "dim", indent + 2)
+        return lines
+
     def course_map(
         self, lessons: Iterable[Lesson], progress: Progress, here: Lesson | None
     ) -> list[Text]:
@@ -281,6 +322,18 @@ class Painter:
         return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
 
 
+def _rank(line: str) -> int:
+    if _LABELLED.fullmatch(line):
+        return VITAL
+    return WIRE if _WIRE.fullmatch(line) else MORE
+
+
+def _needs(task: TaskResult) -> str:
+    """Return the names of what a blocked task waits for, where that is all its message says."""
+    match = _NEEDS.fullmatch(task.message) if task.status == "blocked" else None
+    return match[1] if match else ""
+
+
 def _of_id(status: Status) -> str:
     return "bold" if status in ("failed", "error") else ""
 
@@ -296,20 +349,22 @@ def _can_show(encoding: str) -> bool:
 
 
 def crop(card: list[CardLine], height: int, more: str) -> list[Text]:
-    """Return at most `height` lines of a card: the vital ones, and the last of the others.
+    """Return at most `height` lines of a card: those that matter most, the last of the wire's.
 
     `more` is said in place of what is left out, with `{}` for the number of lines.
     """
     if len(card) <= height:
         return [line.text for line in card]
-    vital = sum(line.vital for line in card)
-    spare = max(height - vital - 1, 0)
-    others = [line for line in card if not line.vital]
-    kept = {id(line) for line in others[len(others) - spare :]}
-    lines = [line.text for line in card if line.vital or id(line) in kept]
-    if len(others) > spare and len(lines) < height:
-        lines.insert(0, Text(more.format(len(others) - spare), "dim"))
-    return lines[:height]
+
+    def weight(place: int) -> tuple[int, int]:
+        rank = card[place].rank
+        return rank, -place if rank == WIRE else place
+
+    kept = sorted(sorted(range(len(card)), key=weight)[: max(height - 1, 0)])
+    lines = [card[place].text for place in kept]
+    gap = next((n for n, place in enumerate(kept) if n != place), len(kept))
+    lines.insert(gap, Text(more.format(len(card) - len(kept)), "dim"))
+    return lines[: max(height, 0)]
 
 
 def is_dumb() -> bool:

@@ -21,7 +21,7 @@ from course import docs, keys, work
 from course.curriculum import Lesson
 from course.report import LessonResult, TaskResult
 from course.screen import View, frame
-from course.terminal import Painter, is_dumb
+from course.terminal import WIDE, WIDEST, Painter, is_dumb
 
 CODE = {".py", ".js", ".html", ".css", ".conf", ".toml", ".ini", ".cfg", ".yml", ".yaml", ".json"}
 LOOK = 1.0  # seconds between looks at the files themselves, for folders that tell of no change
@@ -251,9 +251,9 @@ class Watch:
         with contextlib.ExitStack() as stack:
             self._grader = Grader(self._events.put, self._make_engine)
             stack.callback(self._grader.close)
-            self._turn_to(self.view.lesson)
             self._saves = Saves(self.view.lesson.lesson, self._events.put)
             stack.callback(self._saves.close)
+            self._turn_to(self.view.lesson)
             stack.callback(self._close_site)
             stack.enter_context(_resizes(self._events.put))
             stack.enter_context(keys.keys(lambda name: self._events.put(Key(name))))
@@ -294,8 +294,7 @@ class Watch:
         self._run_number += 1
         self._began = time.monotonic()
         self._grader.check(self.view.lesson, self._run_number)
-        self.view.checking, self.view.notice = True, ""
-        self.view.fresh = set()
+        self.view.checking, self.view.fresh = True, set()
 
     def _checked(self, result: LessonResult) -> None:
         view = self.view
@@ -392,12 +391,12 @@ class Watch:
         self._go_to(self.view.lessons[self.view.cursor])
 
     def _solution(self) -> None:
-        from course.compare import WIDEST, comparison
+        from course.compare import comparison
 
         if not self.view.progress.complete(self.view.lesson):
             raise work.Refusal("The solution is shown once every task of the lesson has passed.")
         found = work.pairs(self.view.lesson)
-        self.view.page = comparison(found, Painter(self.console, WIDEST))
+        self.view.page = comparison(found, Painter(self.console, WIDE))
         self.view.mode, self.view.offset = "page", 0
 
     def _scroll_up(self) -> None:
@@ -417,9 +416,10 @@ class Watch:
 
     def _yes(self) -> None:
         self._back()
-        said = work.reset(self.view.lesson)
+        lesson = self.view.lesson
+        self.view.notice = " ".join(work.reset(lesson))
+        self._saves.turn_to(lesson.lesson)  # What was written is no save of the learner's.
         self._check()
-        self.view.notice = " ".join(said)
 
     def _docs(self) -> None:
         if self._site is None:
@@ -497,8 +497,8 @@ def _surface(console: Console) -> Iterator[Callable[[View], None]]:
 
     def draw(view: View) -> None:
         _measure(console)
-        lines = frame(view, Painter(console, 10**4 if view.mode == "page" else 100), console.height)
-        live.update(Group(*lines), refresh=True)
+        painter = Painter(console, WIDE if view.mode == "page" else WIDEST)
+        live.update(Group(*frame(view, painter, console.height)), refresh=True)
 
     try:
         live.start()

@@ -345,17 +345,16 @@ class _Spawned:
 class Spares:
     """Starts children ahead, where there is no fork: two wait while one is used."""
 
-    AHEAD = 2
-
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = 2) -> None:
+        self._ahead = ahead
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._waiting: deque[tuple[str, subprocess.Popen]] = deque()
         self._connected: dict[str, socket.socket] = {}
-        self._fill()
+        self._fill(ahead)
 
-    def _fill(self) -> None:
+    def _fill(self, count: int) -> None:
         port = self._listener.getsockname()[1]
-        while len(self._waiting) < self.AHEAD:
+        while len(self._waiting) < count:
             token = secrets.token_hex(16)
             process = subprocess.Popen(
                 _python("spare", f"127.0.0.1:{port}", token),
@@ -369,8 +368,9 @@ class Spares:
 
     def start(self) -> Child:
         """Return a child that is ready, and start the next."""
+        self._fill(1)
         token, process = self._waiting.popleft()
-        self._fill()
+        self._fill(self._ahead)
         self._listener.settimeout(30 * PATIENCE)
         while token not in self._connected:
             sock, _ = self._listener.accept()
@@ -390,6 +390,15 @@ class Spares:
             process.stdout.close()
             process.stderr.close()
         self._listener.close()
+
+
+def start_fresh() -> Child:
+    """Return a child with an interpreter of its own. A forked one has the template's hash seed."""
+    spares = Spares(ahead=0)
+    try:
+        return spares.start()
+    finally:
+        spares.close()
 
 
 def can_fork() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from course.grading.expect import Unmet, equal, shown
-from course.grading.processes import KEPT, PATIENCE, Child, Trouble
+from course.grading.processes import KEPT, PATIENCE, Child, Trouble, start_fresh
 from course.grading.wire import Wire, body_in_words
 
 SECONDS = 5.0  # the deadline of what should come at once
@@ -32,17 +32,21 @@ class Stage:
         self.scratch = Path(self._scratch.name)
         self._end = contextlib.ExitStack()
 
-    def child(self) -> Child:
-        """Return a fresh process that imports from the learner's folder."""
-        child = self._start()
+    def child(self, fresh: bool = False) -> Child:
+        """Return a new process that imports from the learner's folder.
+
+        A `fresh` one has an interpreter of its own, where the others may share what it drew by
+        chance when it started, such as the seed of `hash()`.
+        """
+        child = start_fresh() if fresh else self._start()
         self.children.append(child)
         child.ask("load", "reading your folder", folder=str(self.folder), scratch=str(self.scratch))
         return child
 
-    def serve(self, **config: object) -> "Server":
+    def serve(self, fresh: bool = False, **config: object) -> "Server":
         """Start the learner's app. Its database is the same for each server of one test."""
         config = {"DATABASE": str(self.scratch / "board.sqlite3"), **config}
-        child = self.child()
+        child = self.child(fresh)
         port = child.ask("serve", "starting your app", module="app", config=config)
         return Server(self, child, port)
 
@@ -268,10 +272,16 @@ class Program:
         """
         lines = self._child.out.lines(count, seconds * PATIENCE)
         if len(lines) < count:
-            raise self._unmet(f"{count} lines from {self.name}", f"{len(lines)} lines", seconds)
+            raise self.unmet(f"{count} lines from {self.name}", f"{len(lines)} lines", seconds)
         return lines
 
-    def _unmet(self, expected: str, got: str, seconds: float) -> Unmet:
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self._child.gone
+
+    def unmet(self, expected: str, got: str, seconds: float) -> Unmet:
+        """Return what to raise when nothing came for so long: why, and where the program is."""
         late = f"{self.name} went on for {seconds * PATIENCE:g} s"
         if self._child.gone:
             status = self._child.wait(0)
@@ -289,7 +299,7 @@ class Program:
         """Wait for its end. Returns its exit status; raises Unmet when it goes on."""
         status = self._child.wait(seconds * PATIENCE)
         if status is None:
-            raise self._unmet(f"{self.name} to end", "it goes on", seconds)
+            raise self.unmet(f"{self.name} to end", "it goes on", seconds)
         self._child.out.wait_for_end(SECONDS * PATIENCE)
         self._child.err.wait_for_end(SECONDS * PATIENCE)
         return status

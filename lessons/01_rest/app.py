@@ -55,7 +55,7 @@ def create(room: str) -> tuple[dict, int, dict]:
 @board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
-    # TODO(read): Return the message, or raise `NotFound` if this room has none with this id.
+    # TODO(read): Return the message, or raise `NotFound` if the room has none with this id.
     ...
     # END(read)
 

@@ -17,9 +17,11 @@ board = Blueprint("board", __name__)
 
 
 class RoomName(BaseConverter):
+    # --8<-- [start:rooms-name]
     """The part of a URL that names a room. Any other name is answered 404."""
 
     regex = "[a-z0-9-]{1,32}"
+    # --8<-- [end:rooms-name]
 
 
 def create_app(config: dict | None = None) -> Flask:
@@ -42,10 +44,12 @@ def store() -> Store:
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
+    # --8<-- [start:refuse-body]
     try:
         body = request.get_json()
     except RecursionError:
         raise BadRequest("The JSON is nested too deeply.") from None
+    # --8<-- [end:refuse-body]
     body = checked(body)
     # --8<-- [start:create] Add the message to `store()`; answer it with 201 and `Location`.
     message = store().add(room, body["author"], body["text"])
@@ -57,7 +61,7 @@ def create(room: str) -> tuple[dict, int, dict]:
 @board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
-    # --8<-- [start:read] Return the message, or raise `NotFound` if this room has none with this id.
+    # --8<-- [start:read] Return the message, or raise `NotFound` if the room has none with this id.
     message = store().get(message_id)
     if message is None or message["room"] != room:
         raise NotFound(f"Room {room} has no message {message_id}.")
@@ -85,10 +89,12 @@ def next_cursor(messages: list[dict], after: int) -> int:
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
     """Return the query's number. Raises BadRequest unless it is digits and within the range."""
+    # --8<-- [start:refuse-number]
     text = request.args.get(name, str(default))
     if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
         raise BadRequest(f"{name} must be a whole number from {low} to {high}.")
     return int(text)
+    # --8<-- [end:refuse-number]
 
 
 def checked(body: object) -> dict:

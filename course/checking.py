@@ -1,0 +1,209 @@
+"""Grade lessons and say what was found: the command `check`.
+
+What takes long to import is imported while the graders start, and after the first word is out.
+"""
+
+import json
+import os
+import random
+import sys
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TextIO
+
+from course.curriculum import Lesson, lessons
+from course.work import Refusal
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to grade, and where to write what is found. `source` holds the lessons' folders."""
+
+    lessons: list[Lesson]
+    root: Path
+    source: Path | None = None  # None is the learner's own `lessons/`, whose progress is kept.
+    json: Path | None = None
+    junit: Path | None = None
+    seed: int | None = None
+    verbose: bool = False
+
+    def folder(self, lesson: Lesson) -> Path:
+        """Return the folder that holds the answer to be graded."""
+        return lesson.lesson if self.source is None else self.source / lesson.slug
+
+
+def lessons_in(source: Path, root: Path) -> list[Lesson]:
+    """Return the lessons of which `source` holds a folder.
+
+    Raises Refusal where it holds none, or is no folder at all.
+    """
+    require_folder(source)
+    found = [lesson for lesson in lessons(root) if (source / lesson.slug).is_dir()]
+    if not found:
+        names = ", ".join(lesson.slug for lesson in lessons(root)[:3])
+        raise Refusal(f"{source} holds no folder of a lesson, such as {names}.")
+    return found
+
+
+def require_folder(source: Path) -> None:
+    """Raise Refusal unless `source` is a folder."""
+    if not source.is_dir():
+        problem = "is not a folder" if source.exists() else "does not exist"
+        raise Refusal(f"{source} {problem}. --from takes a folder that holds lesson folders.")
+
+
+def check(request: Request, say) -> int:
+    """Grade, print what was found, and return the exit status: 0 if all passed, else 1.
+
+    `say` is given what else there is to say. Raises Refusal for a file that cannot be written.
+    """
+    targets = [path for path in (request.json, request.junit) if path]
+    for path in targets:
+        _require_writable(path)
+    if targets.count(STDOUT) > 1:
+        raise Refusal("Only one of --json and --junit can be written to stdout (-).")
+    out = sys.stderr if STDOUT in targets else sys.stdout
+    line = Working(out, _named(request.lessons))
+    try:
+        report = _grade(request, line)
+    finally:
+        line.clear()
+    _export(report, request)
+    _show(report, request, out, say)
+    return 0 if report.passed else 1
+
+
+def _named(found: list[Lesson]) -> str:
+    return found[0].slug if len(found) == 1 else f"{len(found)} lessons"
+
+
+class Working:
+    """The line that says what is being done: rewritten on a terminal, printed once elsewhere."""
+
+    def __init__(self, out: TextIO, what: str) -> None:
+        self._out, self._what = out, f"Checking {what}"
+        self._live = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._write(self._what if self._live else f"{self._what}.\n")
+
+    def count(self, done: int, total: int) -> None:
+        """Say how far it is."""
+        if self._live:
+            self._write(f"\r{self._what}  {done} of {total}")
+
+    def clear(self) -> None:
+        """Make room for what comes next."""
+        if self._live:
+            self._write("\r\x1b[2K")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def _grade(request: Request, line: Working):
+    """Return the report on all the lessons, in their order."""
+    from course.grading.engine import Engine, Finished, Job
+
+    found = [lesson for lesson in request.lessons if request.folder(lesson).is_dir()]
+    jobs = [Job(x.slug, request.folder(x), verbose=request.verbose) for x in found]
+    seed = random.randrange(10**6) if request.seed is None else request.seed
+    done: list[str] = []
+
+    def on_event(event: object) -> None:
+        if isinstance(event, Finished):
+            done.append(event.result.id)
+            line.count(len(done), total)
+
+    workers = max(1, min(len(jobs), os.cpu_count() or 1))
+    with Engine([job.slug for job in jobs], workers) as engine:
+        threading.Thread(target=_import_ahead, daemon=True).start()
+        total = sum(len(lesson.tasks) for lesson in found)
+        results = engine.grade(jobs, seed, on_event) if jobs else []
+    return _report(request, seed, {result.slug: result for result in results})
+
+
+def _import_ahead() -> None:
+    """Import what shows the report, while the graders are at work."""
+    import course.terminal  # noqa: F401
+
+
+def _report(request: Request, seed: int, results: dict):
+    from course.report import Report
+
+    found = [results.get(x.slug) or _missing(x, request.folder(x)) for x in request.lessons]
+    return Report(seed, found)
+
+
+def _missing(lesson: Lesson, folder: Path):
+    """Return the verdict on a lesson without a folder: nothing is passed."""
+    from course.report import LessonResult, TaskResult
+
+    tasks = [TaskResult(t.id, t.title, t.points, "error", "No folder.") for t in lesson.tasks]
+    advice = ""
+    if folder == lesson.lesson:
+        advice = f" `python -m course reset {lesson.number}` writes the starter."
+    return LessonResult(lesson.slug, lesson.title, tasks, 0.0, [f"There is no {folder}.{advice}"])
+
+
+def _show(report, request: Request, out: TextIO, say) -> None:
+    """Print the verdicts; keep the learner's own, and name the lesson that comes next."""
+    from course.terminal import Painter, make_console
+
+    painter = Painter(make_console(out))
+    for line in painter.report(report, request.verbose):
+        painter.console.print(line, soft_wrap=True)
+    if request.source is None:
+        following = _keep(report, request, say)
+        if following:
+            next_line = f"Next: {following.slug}, {following.title}"
+            painter.console.print(painter.text(next_line, "dim"), soft_wrap=True)
+
+
+def _keep(report, request: Request, say) -> Lesson | None:
+    """Keep what passed. Returns the next lesson, if the one that was checked is complete."""
+    from course.progress import Progress
+
+    progress = Progress(request.root, say)
+    for result in report.lessons:
+        progress.record(result)
+    if len(report.lessons) > 1:
+        return None
+    progress.turn_to(request.lessons[0].slug)
+    if not report.passed:
+        return None
+    return progress.finish(request.lessons[0], lessons(request.root))
+
+
+def _require_writable(path: Path) -> None:
+    """Raise Refusal where a report could not be written, before anything is graded for it."""
+    if path == STDOUT:
+        return
+    if path.is_dir():
+        raise Refusal(f"{path} is a folder. Name the file to write the report to.")
+    if not path.parent.is_dir():
+        raise Refusal(f"{path} cannot be written: there is no folder {path.parent}.")
+
+
+def _export(report, request: Request) -> None:
+    """Write the files that were asked for."""
+    from course.report import write_json, write_junit
+
+    try:
+        if request.json == STDOUT:
+            print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        elif request.json:
+            write_json(report, request.json)
+        if request.junit == STDOUT:
+            file = BytesIO()
+            write_junit(report, file)
+            print(file.getvalue().decode("utf-8"))
+        elif request.junit:
+            write_junit(report, request.junit)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Refusal(f"{error.filename} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,305 @@
+"""The commands of `python -m course`. Each imports what it needs when it is called."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from course.curriculum import ROOT, Lesson, UnknownLesson, find, lessons
+
+LESSON = "the lesson you are at"
+
+
+def main() -> int:
+    """Run the command on the command line and return its exit status.
+
+    0: all that was asked for is passed; 1: not yet; 2: wrong use, or a broken machine.
+    """
+    _prepare()
+    try:
+        status = course.main(prog_name="python -m course", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        say("Stopped.")
+        return 130
+    except UnknownLesson as error:
+        say(str(error))
+        return 2
+    except Exception as error:
+        return _explain(error)
+
+
+def _prepare() -> None:
+    """Have unusual characters shown, and let signals end the program in good order."""
+    import signal
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    for name in ("SIGTERM", "SIGHUP"):
+        # A hang-up that was ignored on purpose, by nohup, stays so.
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def _explain(error: Exception) -> int:
+    """Say in a sentence what went wrong, and return the exit status."""
+    from course.markers import MarkerError
+    from course.work import Refusal
+
+    if isinstance(error, Refusal | MarkerError):
+        say(str(error))
+        return 2
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    command = " ".join(sys.argv[1:])
+    details = f"python -m course {command}\nPython {sys.version} on {sys.platform}\n\n{text}"
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    for folder in (ROOT / ".course", Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(details, "utf-8", "backslashreplace")
+        except OSError:
+            continue
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        say(f"The course itself failed, not your code ({what}). Details: {folder / name}")
+        return 2
+    say(details)
+    return 2
+
+
+def say(sentence: str) -> None:
+    """Write a sentence to stderr."""
+    sys.stderr.write(sentence.rstrip() + "\n")
+    sys.stderr.flush()
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def course(context: click.Context) -> int | None:
+    """Beyond REST. Without a command: the map, then the current lesson, graded at each save."""
+    if context.invoked_subcommand:
+        return None
+    from course.terminal import Painter, make_console
+
+    known, progress = lessons(), _progress()
+    here = progress.current(known)
+    if here is None:
+        raise click.ClickException("There are no lessons here. Is this a whole clone?")
+    painter = Painter(make_console(sys.stdout))
+    for line in [*painter.course_map(known, progress, here), ""]:
+        painter.console.print(line, soft_wrap=True)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return _watch(known, here)
+    return _check([here])
+
+
+def _watch(known: list[Lesson], here: Lesson) -> int:
+    """Watch until the learner quits, and say what is passed so far."""
+    from course.grading.engine import Engine
+    from course.progress import Progress
+    from course.screen import View
+    from course.terminal import make_console
+    from course.watch import Watch
+
+    said: list[str] = []
+    view = View(known, Progress(ROOT, said.append), here)
+    Watch(view, make_console(sys.stdout), Engine, said).run()
+    return 0
+
+
+def _progress():
+    from course.progress import Progress
+
+    return Progress(ROOT, say)
+
+
+def _current(names: tuple[str, ...] = ()) -> list[Lesson]:
+    """Return the lessons with these names, in the order given; the current one for none."""
+    if names:
+        return list(dict.fromkeys(find(name) for name in names))
+    here = _progress().current(lessons())
+    if here is None:
+        raise click.ClickException("There are no lessons here. Is this a whole clone?")
+    return [here]
+
+
+def _check(found: list[Lesson], **options: object) -> int:
+    from course.checking import Request, check
+
+    return check(Request(found, ROOT, **options), say)
+
+
+@course.command()
+@click.argument("names", nargs=-1, metavar="[LESSON...]")
+@click.option("--all", "every", is_flag=True, help="Check every lesson.")
+@click.option("--from", "source", type=Path, metavar="DIR", help="A folder of lesson folders.")
+@click.option("--json", type=Path, metavar="FILE", help="Write the report as JSON; - for stdout.")
+@click.option("--junit", type=Path, metavar="FILE", help="Write it as JUnit XML; - for stdout.")
+@click.option("--seed", type=int, metavar="N", help="Use the random data of an earlier check.")
+@click.option("--verbose", is_flag=True, help="Show everything that was recorded.")
+def check(names: tuple[str, ...], every: bool, source: Path | None, **options: object) -> int:
+    """Grade your lessons: those named, or the one you are at.
+
+    With --from and no name: all that the folder holds.
+    """
+    from course.checking import lessons_in, require_folder
+
+    if every and names:
+        raise click.UsageError("--all is every lesson: name none beside it.")
+    if source:
+        require_folder(source)
+    if every:
+        found = lessons()
+    elif source and not names:
+        found = lessons_in(source, ROOT)
+    else:
+        found = _current(names)
+    return _check(found, source=source, **options)
+
+
+@course.command()
+@click.argument("lesson", required=False)
+@click.argument("task", required=False)
+def hint(lesson: str | None, task: str | None) -> None:
+    """Show the next hint, of three: a nudge, a pointer, nearly there."""
+    from course import work
+    from course.terminal import Painter, make_console
+
+    progress = _progress()
+    here, name = _lesson_and_task(lesson, task)
+    chosen = work.find_task(here, name) if name else work.open_task(here, progress)
+    if chosen is None:
+        raise work.Refusal(f"Every task of {here.slug} has passed. Name one to see its hints.")
+    shown = work.next_hint(here, chosen, progress)
+    painter = Painter(make_console(sys.stdout))
+    for line in painter.hint(shown, here):
+        painter.console.print(line, soft_wrap=True)
+
+
+def _lesson_and_task(lesson: str | None, task: str | None) -> tuple[Lesson, str | None]:
+    """Return what a hint is asked for. A single name may be a task of the current lesson."""
+    if lesson is None:
+        return _current()[0], None
+    try:
+        return find(lesson), task
+    except UnknownLesson:
+        here = _current()[0]
+        if task is None and lesson in [known.id for known in here.tasks]:
+            return here, lesson
+        raise
+
+
+@course.command()
+@click.argument("lesson")
+@click.option("--anyway", is_flag=True, help="Even before every task has passed.")
+def solution(lesson: str, anyway: bool) -> None:
+    """Show your answer beside ours, once you pass."""
+    from course import work
+    from course.compare import comparison
+    from course.terminal import WIDE, Painter, make_console
+
+    here, progress = find(lesson), _progress()
+    if not anyway and not progress.complete(here):
+        left = work.open_task(here, progress)
+        what = f"{left.id} has not passed yet" if left else "it has no tasks yet"
+        again = work.command(f"solution {here.number} --anyway")
+        raise work.Refusal(f"{here.slug}: {what}. {again} shows the solution all the same.")
+    painter = Painter(make_console(sys.stdout), WIDE)
+    for line in comparison(work.pairs(here), painter):
+        painter.console.print(line, soft_wrap=True)
+
+
+@course.command()
+@click.argument("lesson")
+@click.argument("task", required=False)
+def reset(lesson: str, task: str | None) -> None:
+    """Write the starter again, of a lesson or of one task. What was there is kept."""
+    from course import work
+
+    here = find(lesson)
+    said = work.reset_task(here, work.find_task(here, task)) if task else work.reset(here)
+    _progress().turn_to(here.slug)
+    for sentence in said:
+        click.echo(sentence)
+
+
+@course.command()
+def status() -> None:
+    """Show the points so far."""
+    from course.terminal import Painter, make_console
+
+    known, progress = lessons(), _progress()
+    painter = Painter(make_console(sys.stdout))
+    for line in painter.course_map(known, progress, progress.current(known)):
+        painter.console.print(line, soft_wrap=True)
+
+
+@course.command()
+def docs() -> None:
+    """Serve the site here, and open it."""
+    from course.docs import serve
+
+    serve(ROOT, sys.stdout)
+
+
+@course.command()
+def doctor() -> int:
+    """Say what this machine has and what it lacks, for the course and for each lesson."""
+    from course.doctor import examine
+
+    return examine(ROOT, sys.stdout)
+
+
+@course.command("test")
+def test_everything() -> int:
+    """Test the course itself: its rules, its graders, its runner and the site."""
+    from course.gates import run
+
+    return run(ROOT, sys.stdout)
+
+
+@course.group()
+def dev() -> None:
+    """For authors: write the starters, hold the rules, judge the graders."""
+
+
+@dev.command()
+def sync() -> None:
+    """Write lessons/ from solutions/."""
+    from course.starters import sync as write
+
+    for line in write(ROOT):
+        click.echo(line)
+
+
+@dev.command("check")
+def check_rules() -> int:
+    """Hold every rule of the course. Each refusal says what to do."""
+    from course.rules import check as refusals
+
+    found = refusals(ROOT)
+    for refusal in found:
+        click.echo(refusal)
+    if not found:
+        click.echo("Every rule holds.")
+    return 1 if found else 0
+
+
+@dev.command()
+@click.argument("names", nargs=-1, metavar="[LESSON...]")
+@click.option("--from", "file", type=Path, metavar="FILE", help="Judge the answers of this file.")
+def answers(names: tuple[str, ...], file: Path | None) -> int:
+    """Judge the graders: right answers must pass, wrong ones fail the task they name."""
+    from course.answers import judge
+
+    if file and not file.is_file():
+        raise click.ClickException(f"{file} is not a file. --from takes a file of answers.")
+    return judge([find(name).slug for name in names], file)

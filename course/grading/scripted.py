@@ -1,0 +1,248 @@
+"""A board that does as a test tells it: it answers well, until it is ordered to misbehave."""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlsplit
+
+from course.grading.processes import PATIENCE
+from course.grading.stage import SECONDS, Program, Stage
+from course.grading.wire import body_in_words
+
+HEAD = 65536  # bytes; no request of a test is longer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. With `cut` half of its body is sent; with `silent` nothing ever is."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cut: bool = False
+    silent: bool = False
+    messages: tuple[dict, ...] = ()  # those of the body
+
+
+GOOD = Reply()  # the answer that the board would have given
+CUT = Reply(cut=True)  # the same, and the connection ends in the middle of its body
+SILENCE = Reply(silent=True)
+
+
+@dataclass
+class Exchange:
+    """A request and its answer. Times are of time.time(); bytes are those of HTTP."""
+
+    target: str
+    headers: dict[str, str]  # by their names in lower case
+    received_at: float
+    bytes_in: int
+    bytes_out: int = 0
+    status: int = 0  # 0 until it is answered
+    answered_at: float = 0.0  # before the last bytes of the answer were sent
+    tag: str = ""  # the answer's ETag
+    messages: tuple[dict, ...] = ()
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters."""
+        return dict(parse_qsl(urlsplit(self.target).query))
+
+
+class ScriptedBoard:
+    """A room of messages behind HTTP. `stage.use(ScriptedBoard(stage))` ends with the test."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.room = stage.name()
+        self.messages: list[dict] = []
+        self.log: list[Exchange] = []
+        self.orders: deque[Reply] = deque()  # the next answers; after them all are good
+        # Called with each request before it is answered, in the order they came.
+        self.before_answer: Callable[[Exchange], None] = lambda exchange: None
+        self._news = threading.Condition()
+        self._ended = threading.Event()
+        self._held = self._bound(0)
+        self.port = self._held.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._accepting: threading.Thread | None = None
+
+    def __enter__(self) -> "ScriptedBoard":
+        self.accept()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self.refuse()
+        self._held.close()
+
+    # What a test orders
+
+    def post(self, sent_at: float | None = None) -> dict:
+        """Add a message, posted now or at the time `sent_at`, and return it. Its id skips a few."""
+        when = datetime.fromtimestamp(time.time() if sent_at is None else sent_at, UTC)
+        with self._news:
+            last = self.messages[-1]["id"] if self.messages else 0
+            message = {
+                "id": last + self._stage.random.randint(2, 9),
+                "room": self.room,
+                "author": "ada",
+                "text": self._stage.text() + " ü\n🦦",
+                "sent_at": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            }
+            self.messages.append(message)
+        return message
+
+    def order(self, *replies: Reply) -> None:
+        """Give these as the next answers."""
+        with self._news:
+            self.orders.extend(replies)
+
+    def refuse(self) -> None:
+        """Refuse every connection from now on. The port stays ours."""
+        if not self._accepting:
+            return
+        thread, self._accepting = self._accepting, None
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5):
+            pass  # It wakes the thread, which sees that it is to end, and closes its socket.
+        thread.join()
+        self._held = self._bound(self.port)
+
+    def accept(self) -> None:
+        """Accept connections (again)."""
+        self._held.listen(128)
+        self._accepting = threading.Thread(target=self._accept, args=(self._held,), daemon=True)
+        self._accepting.start()
+
+    def wait_for(self, count: int, program: Program, seconds: float = SECONDS) -> list[Exchange]:
+        """Wait until that many requests have come in all; return them.
+
+        Raises Unmet when they do not come, or when the program has ended.
+        """
+        deadline = time.monotonic() + seconds * PATIENCE
+        with self._news:
+            while len(self.log) < count and not program.gone and time.monotonic() < deadline:
+                self._news.wait(0.05)
+            log = list(self.log)
+        if len(log) < count:
+            raise program.unmet(f"{count} requests to the board", f"{len(log)} requests", seconds)
+        return log
+
+    # The server
+
+    @staticmethod
+    def _bound(port: int) -> socket.socket:
+        sock = socket.socket()
+        if os.name == "posix":  # Elsewhere this option would let others take the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        return sock
+
+    def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            while True:
+                connection, _ = listener.accept()
+                if self._accepting is not threading.current_thread():
+                    connection.close()
+                    return
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        """Answer one request, and end the connection."""
+        connection.settimeout(60 * PATIENCE)
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head and len(head) < HEAD:
+                data = connection.recv(HEAD)
+                if not data:
+                    return
+                head += data
+            exchange = self._received(head)
+            self.before_answer(exchange)
+            self._answer(connection, exchange)
+
+    def _received(self, head: bytes) -> Exchange:
+        """Note a request."""
+        line, *fields = head.decode("latin-1").strip().split("\r\n")
+        pairs = (field.partition(":") for field in fields)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        target = line.split(" ")[1] if line.count(" ") == 2 else line
+        have = f" (If-None-Match: {headers['if-none-match']})" if "if-none-match" in headers else ""
+        self._stage.wire.received("board", line.rpartition(" ")[0] + have)
+        exchange = Exchange(target, headers, time.time(), len(head))
+        with self._news:
+            self.log.append(exchange)
+            self._news.notify_all()
+        return exchange
+
+    def _answer(self, connection: socket.socket, exchange: Exchange) -> None:
+        with self._news:
+            reply = self.orders.popleft() if self.orders else GOOD
+            good = self._good(exchange)
+        if reply.silent:
+            self._stage.wire.sent("board", "(nothing)")
+            self._wait_for_end(connection)
+            return
+        if reply.cut or reply is GOOD:
+            reply = replace(good, cut=reply.cut)
+        data = self._bytes(reply)
+        exchange.status, exchange.bytes_out = reply.status, len(data)
+        exchange.messages = () if reply.cut else reply.messages
+        exchange.tag = reply.headers.get("ETag", "")
+        self._say(reply)
+        exchange.answered_at = time.time()
+        connection.sendall(data)
+
+    def _wait_for_end(self, connection: socket.socket) -> None:
+        """Return when the other side has given up, or the test is over."""
+        connection.settimeout(0.05)
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(HEAD):
+                    return
+
+    def _good(self, exchange: Exchange) -> Reply:
+        """Return the answer of a board that works."""
+        if urlsplit(exchange.target).path != f"/rooms/{self.room}/messages":
+            return Reply(404, {"Content-Type": "application/problem+json"}, b'{"status": 404}')
+        try:
+            after = int(exchange.query.get("after", 0))
+            limit = int(exchange.query.get("limit", 50))
+        except ValueError:
+            return Reply(400, {"Content-Type": "application/problem+json"}, b'{"status": 400}')
+        messages = [m for m in self.messages if m["id"] > after][: min(limit, 200)]
+        page = {"messages": messages, "next": messages[-1]["id"] if messages else after}
+        body = json.dumps(page, ensure_ascii=False).encode()
+        headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"'}
+        if headers["ETag"] in exchange.headers.get("if-none-match", ""):
+            return Reply(304, headers)
+        headers["Content-Type"] = "application/json"
+        return Reply(200, headers, body, messages=tuple(messages))
+
+    @staticmethod
+    def _bytes(reply: Reply) -> bytes:
+        headers = {**reply.headers, "Connection": "close"}
+        if reply.status != HTTPStatus.NOT_MODIFIED:
+            headers["Content-Length"] = str(len(reply.body))
+        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    def _say(self, reply: Reply) -> None:
+        body = body_in_words(reply.body, reply.headers.get("Content-Type", ""))
+        later = reply.headers.get("Retry-After")
+        words = f"{reply.status} {HTTPStatus(reply.status).phrase} "
+        words += f"(Retry-After: {later}) " if later else ""
+        self._stage.wire.sent("board", (words + body).rstrip())
+        if reply.cut:
+            self._stage.wire.happened("board", "connection cut in the middle of the body")

@@ -1,0 +1,165 @@
+"""Read a room by polling: print each message once, and at the end what that cost."""
+
+import argparse
+import contextlib
+import json
+import random
+import sys
+import time
+from datetime import UTC, datetime
+
+import requests
+
+from meter import Meter
+
+PAGE = 200  # messages, the most that the board gives at once
+LONGEST = 30.0  # seconds; the whole of a backoff is never longer
+
+
+class Reader:
+    """Somebody who reads a room from its first message on."""
+
+    def __init__(self, url: str, room: str, interval: float) -> None:
+        self.url = f"{url.rstrip('/')}/rooms/{room}/messages"
+        self.interval = interval  # seconds
+        self.session, self.meter = requests.Session(), Meter()
+        self.session.mount("http://", self.meter)
+        self.after, self.tag = 0, ""  # the cursor, and the ETag of the last answer
+        self.failures = 0  # in a row
+        self.empty = 0
+        self.ages: list[float] = []  # seconds, of each message when it was seen
+
+    def step(self, timeout: float) -> float:
+        """Poll once and print what is new. Returns the seconds until the next request."""
+        try:
+            messages = self.poll(timeout)
+        except (requests.RequestException, ValueError) as fault:
+            return self.wait_after(fault)
+        self.failures = 0
+        self.show(messages)
+        return 0.0 if len(messages) == PAGE else self.interval
+
+    def poll(self, timeout: float) -> list[dict]:
+        """Ask once for what is new, and return it. Waits at most `timeout` seconds for a byte.
+
+        Raises requests.RequestException or ValueError when no good answer comes.
+        """
+        # --8<-- [start:cursor] Ask with `self.after`, move it to `next`, and return the messages.
+        query = {"after": self.after, "limit": PAGE}
+        headers = {"If-None-Match": self.tag} if self.tag else {}
+        answer = self.session.get(self.url, params=query, headers=headers, timeout=timeout)
+        if answer.status_code == 304:
+            return []
+        answer.raise_for_status()
+        page = answer.json()
+        if not is_page(page):
+            raise ValueError(f"This is no page of messages: {page!r:.100}")
+        # Only now: a fault before this line leaves everything to be asked for again.
+        self.after, self.tag = page["next"], answer.headers.get("ETag", "")
+        return page["messages"]
+        # --8<-- [end:cursor]
+
+    def wait_after(self, fault: Exception) -> float:
+        """Return the seconds to wait after a request that failed, the `failures`th in a row."""
+        # --8<-- [start:faults] Count the failure; return `backoff`, or `Retry-After` if longer.
+        self.failures += 1
+        answer = getattr(fault, "response", None)
+        # An answer of 400 or more is false, so it is compared with None.
+        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
+        asked = float(asked) if asked.isdecimal() else 0.0
+        return max(asked, backoff(self.failures, self.interval))
+        # --8<-- [end:faults]
+
+    def show(self, messages: list[dict]) -> None:
+        """Print the messages, and note the age of each."""
+        # --8<-- [start:cost-show]
+        self.empty += not messages
+        for message in messages:
+            sent_at = datetime.fromisoformat(message["sent_at"])
+            self.ages.append((datetime.now(UTC) - sent_at).total_seconds())
+            # Flushed, so that whoever reads this through a pipe sees it at once.
+            print(json.dumps(message), flush=True)
+        # --8<-- [end:cost-show]
+
+    def cost(self) -> dict:
+        """Return what the reading has cost so far."""
+        # --8<-- [start:cost-report]
+        return {
+            "requests": self.meter.requests,
+            "empty": self.empty,
+            "bytes_sent": self.meter.bytes_sent,
+            "bytes_received": self.meter.bytes_received,
+            "messages": len(self.ages),
+            "mean_age": round(sum(self.ages) / len(self.ages), 3) if self.ages else None,
+        }
+        # --8<-- [end:cost-report]
+
+
+def is_page(page: object) -> bool:
+    """Whether the JSON of an answer is a page of messages."""
+    return (
+        isinstance(page, dict)
+        and isinstance(page.get("messages"), list)
+        and isinstance(page.get("next"), int)
+    )
+
+
+def backoff(failures: int, interval: float) -> float:
+    """Return a random wait, in seconds, after so many failures in a row."""
+    # --8<-- [start:faults-backoff] Return from half to the whole of the doubled `interval`.
+    # No more than 30 doublings: a float has an end, and `LONGEST` comes long before it.
+    whole = min(LONGEST, interval * 2 ** min(failures, 30))
+    return random.uniform(whole / 2, whole)
+    # --8<-- [end:faults-backoff]
+
+
+def predict(interval: float, rate: float) -> tuple[float, float]:
+    """Return what polling costs: requests for each message, and a message's mean age in seconds.
+
+    `interval` is in seconds, `rate` in messages a second.
+    """
+    # --8<-- [start:cost] Return requests a message, and the mean age, both by thought alone.
+    return 1 / (interval * rate), interval / 2
+    # --8<-- [end:cost]
+
+
+def follow(reader: Reader, timeout: float, end: float) -> None:
+    """Poll until the time `end`, on the clock of time.monotonic(); `timeout` is of each request."""
+    wait = 0.0
+    while True:
+        # --8<-- [start:stop] Return at `end`: neither `wait` nor `timeout` may go past it.
+        left = end - time.monotonic()
+        if wait >= left:
+            time.sleep(max(left, 0))
+            return
+        timeout = min(timeout, left - wait)
+        # --8<-- [end:stop]
+        time.sleep(wait)
+        wait = reader.step(timeout)
+
+
+def arguments() -> argparse.Namespace:
+    """Return what stands on the command line."""
+    parser = argparse.ArgumentParser(description="Print the messages of a room as they come.")
+    parser.add_argument("url", help="the board's address, such as http://127.0.0.1:5000")
+    parser.add_argument("room")
+    parser.add_argument("--interval", type=float, required=True, help="seconds between polls")
+    parser.add_argument("--for", type=float, default=float("inf"), dest="seconds")
+    parser.add_argument("--timeout", type=float, default=10, help="seconds to wait for an answer")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read until Ctrl-C or the end of `--for`, then print the cost on stderr as a line of JSON."""
+    start = time.monotonic()
+    options = arguments()
+    reader = Reader(options.url, options.room, options.interval)
+    # --8<-- [start:stop-main]
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
+        follow(reader, options.timeout, end=start + options.seconds)
+    print(json.dumps(reader.cost()), file=sys.stderr)
+    # --8<-- [end:stop-main]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""How a lesson is graded, seen on a small course of its own in a folder of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course.curriculum import ROOT
+
+TESTS = """
+from course.grading import expect, task
+
+
+@task("one", "One is one", points=2)
+def test_one(stage):
+    one = stage.function("app", "one")
+    expect(one() == 1, "1", one())
+    expect(type(one()) is int, "a whole number", one())
+
+
+@task("one")
+def test_one_again(stage):
+    expect(stage.function("app", "one")() == 1, "1", "another")
+
+
+@task("two", "Two is two", needs="one")
+def test_two(stage):
+    two = stage.function("app", "two")()
+    expect(two == 2, "2", two, next="Add one to one.")
+
+
+@task("three", "Three is three", needs="two")
+def test_three(stage):
+    expect(stage.function("app", "three")() == 3, "3", "another")
+
+
+@task("four", "Four has no needs", points=3)
+def test_four(stage):
+    expect(stage.function("app", "four")(stage.random.random()) == 4, "4", "another")
+"""
+RIGHT = """
+def one(): return 1
+def two(): return 2
+def three(): return 3
+def four(number): return 4
+"""
+GRADE = """
+import json, sys
+from pathlib import Path
+from course.grading.engine import Engine, Job
+
+with Engine(["01_tiny"]) as engine:
+    for folder in sys.argv[2:]:
+        job = Job("01_tiny", Path(folder), verbose=sys.argv[1] == "verbose")
+        for task in engine.grade([job], seed=5)[0].tasks:
+            print(json.dumps([task.id, task.status, task.earned, task.message]))
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A course with one small lesson."""
+    root = tmp_path / "a course"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "course", root / "course", ignore=ignored)
+    for name in ("tests", "lessons/01_tiny", "solutions/01_tiny"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copy(ROOT / "tests" / "conftest.py", root / "tests")
+    (root / "tests" / "test_01_tiny.py").write_text(TESTS, "utf-8")
+    (root / "solutions" / "01_tiny" / "app.py").write_text(RIGHT, "utf-8")
+    return root
+
+
+def answer(tree: Path, old: str = "", new: str = "") -> None:
+    """Write the learner's file: the right one, with a part of it replaced."""
+    (tree / "lessons" / "01_tiny" / "app.py").write_text(RIGHT.replace(old, new), "utf-8")
+
+
+def grade(tree: Path, *folders: str, how: str = "short", **env: str) -> dict[str, list]:
+    """Grade with an engine; return status, points and card of each task."""
+    command = [sys.executable, "-c", GRADE, how, *(folders or ["lessons/01_tiny"])]
+    ran = subprocess.run(
+        command, cwd=tree, env={**os.environ, **env}, capture_output=True, text=True, check=True
+    )
+    return {row[0]: row[1:] for row in map(json.loads, ran.stdout.splitlines())}
+
+
+def pytest_run(tree: Path, *args: str) -> str:
+    """Run plain pytest; return what it printed."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", *args]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True).stdout
+
+
+def test_a_right_answer_earns_every_point(tree):
+    answer(tree)
+
+    tasks = grade(tree)
+
+    assert tasks == {
+        "one": ["passed", 2, ""],
+        "two": ["passed", 1, ""],
+        "three": ["passed", 1, ""],
+        "four": ["passed", 3, ""],
+    }
+
+
+def test_a_failed_task_blocks_what_needs_it_and_nothing_else(tree):
+    answer(tree, "return 2", "return 1 + 2")
+
+    tasks = grade(tree)
+
+    assert tasks["two"] == [
+        "failed",
+        0,
+        "test → two()\ntest ← 3\nexpected: 2\ngot: 3\nnext: Add one to one.",
+    ]
+    assert tasks["three"] == ["blocked", 0, "It needs two, which is not passed yet."]
+    assert [tasks["one"][0], tasks["four"][0]] == ["passed", "passed"]
+
+
+def test_what_equals_is_not_enough_where_the_type_is_another(tree):
+    answer(tree, "return 1\n", "return True\n")
+
+    assert grade(tree)["one"][0] == "failed"
+
+
+@pytest.mark.parametrize("value", ["object()", "float('nan')", "{1, 2}", "type('S', (str,), {})()"])
+def test_only_what_json_has_comes_back_from_a_function(tree, value):
+    answer(tree, "return 2", f"return {value}")
+
+    status, _, message = grade(tree)["two"]
+
+    assert status == "failed"
+    assert "two() in app.py returned" in message
+
+
+def test_a_learner_may_print(tree):
+    answer(tree, "return 2", 'print("{\\"id\\": 1, \\"value\\": 7}"); return 2')
+
+    tasks = grade(tree, how="verbose")
+
+    assert tasks["two"] == ["passed", 1, ""]
+
+
+def test_verbose_shows_what_the_code_printed(tree):
+    answer(tree, "return 2", 'print("so far"); return 7')
+
+    assert "your code's stdout:\n    so far" in grade(tree, how="verbose")["two"][2]
+
+
+def test_each_test_has_a_fresh_process(tree):
+    answer(tree, "def one(): return 1", "calls = []\ndef one(): calls.append(1); return len(calls)")
+
+    # Both tests of the task see 1 at their first call.
+    assert grade(tree)["one"][0] == "passed"
+
+
+def test_a_file_of_the_graders_that_the_code_changes_is_named_and_nothing_counts(tree):
+    path = tree / "tests" / "test_01_tiny.py"
+    answer(tree, "return 2", f"open({str(path)!r}, 'a').write('\\n'); return 2")
+
+    tasks = grade(tree)
+
+    assert tasks["one"][0] == "passed"
+    for name in ("two", "four"):
+        assert tasks[name][0] == "error"
+        assert "tests/test_01_tiny.py, a file of the grader, changed" in tasks[name][2]
+
+
+def test_a_grader_that_ends_without_a_word_passes_nothing(tree):
+    answer(tree)
+    tests = tree / "tests" / "test_01_tiny.py"
+    stop = "def test_three(stage):\n    import os; os._exit(0)\n"
+    tests.write_text(TESTS.replace("def test_three(stage):\n", stop), "utf-8")
+
+    tasks = grade(tree)
+
+    assert [tasks["one"][0], tasks["two"][0]] == ["passed", "passed"]
+    assert [tasks["three"][0], tasks["four"][0]] == ["error", "error"]
+
+
+def test_a_fault_in_a_test_is_an_error_and_said_in_a_line(tree):
+    answer(tree)
+    tests = tree / "tests" / "test_01_tiny.py"
+    fault = "def test_four(stage):\n    {}['id']\n"
+    tests.write_text(TESTS.replace("def test_four(stage):\n", fault), "utf-8")
+
+    status, earned, message = grade(tree)["four"]
+
+    assert (status, earned) == ("error", 0)
+    assert message.startswith("The grader itself failed, so this says nothing of your code: KeyErr")
+    assert "\n" not in message
+
+
+def test_the_same_graders_grade_again_and_again(tree):
+    answer(tree, "return 2", "return 3")
+
+    tasks = grade(tree, "lessons/01_tiny", "lessons/01_tiny", "solutions/01_tiny")
+
+    assert {status for status, *_ in tasks.values()} == {"passed"}
+
+
+def test_without_fork_all_is_the_same(tree):
+    answer(tree, "return 2", "return 3")
+
+    with_fork = grade(tree, "solutions/01_tiny", "lessons/01_tiny")
+    without = grade(tree, "solutions/01_tiny", "lessons/01_tiny", COURSE_NO_FORK="1")
+
+    assert without == with_fork
+
+
+def test_plain_pytest_grades_the_lessons_and_another_folder_by_its_option(tree):
+    answer(tree, "return 2", "return 3")
+
+    lessons = pytest_run(tree, "tests/test_01_tiny.py", "--seed", "9")
+    solutions = pytest_run(tree, "tests/test_01_tiny.py", "--target", "solutions")
+
+    assert "3 passed, 1 skipped, 1 failed" in lessons or "1 failed, 3 passed, 1 skipped" in lessons
+    assert "expected: 2\ngot: 3\nnext: Add one to one." in lessons
+    assert "It needs two, which is not passed yet." in lessons
+    assert "grading lessons/ with --seed 9" in lessons
+    assert "5 passed" in solutions
+
+
+def test_plain_pytest_runs_one_task_by_itself(tree):
+    answer(tree, "return 1\n", "return 7\n")
+
+    assert "1 passed" in pytest_run(tree, "tests/test_01_tiny.py::test_two")
+
+
+def test_the_seed_says_what_the_random_data_is(tree):
+    tests = tree / "tests" / "test_01_tiny.py"
+    shows = "def test_two(stage):\n    expect(False, 'x', [stage.text(), stage.name()])\n"
+    tests.write_text(TESTS.replace("def test_two(stage):\n", shows), "utf-8")
+    answer(tree)
+
+    seen = [pytest_run(tree, str(tests), "--seed", seed) for seed in ("1", "1", "2")]
+
+    got = [next(line for line in out.split("\n") if line.startswith("got: ")) for out in seen]
+    assert got[0] == got[1] != got[2]

@@ -1,0 +1,514 @@
+"""Lesson 2: a client that polls. These tests are the lesson's specification.
+
+The app is asked over HTTP, as in lesson 1. The client runs as a program, against a board of the
+grader's that does as it is told: `board.order(CUT)` has it cut its next answer in the middle.
+"""
+
+import json
+import time
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from course.grading import Answer, Program, expect, task
+from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
+
+JSON = {"Content-Type": "application/json"}
+COST = ["requests", "empty", "bytes_sent", "bytes_received", "messages", "mean_age"]
+EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
+NEAR = 0.002  # seconds; ages are in milliseconds
+
+
+@pytest.fixture
+def board(stage) -> ScriptedBoard:
+    """A room that the client reads."""
+    return stage.use(ScriptedBoard(stage))
+
+
+def read(stage, board: ScriptedBoard, interval: float, *more: object) -> Program:
+    """Start the client."""
+    words = (board.url, board.room, "--interval", interval, *more)
+    return stage.run("client.py", *words, events=("socket.connect",))
+
+
+def printed(program: Program, count: int) -> list[dict]:
+    """Wait until the client has printed so many messages; return all that it printed."""
+    messages = []
+    for line in program.lines(count):
+        try:
+            messages.append(json.loads(line))
+        except ValueError:
+            expect(False, "each line on stdout to be a message as JSON", line)
+    return messages
+
+
+def expect_printed(program: Program, messages: list[dict]) -> None:
+    """Hold that the client has printed these messages, and nothing else."""
+    seen = printed(program, len(messages))
+    ids = [message.get("id") if isinstance(message, dict) else message for message in seen]
+    wanted = [message["id"] for message in messages]
+    expect(ids == wanted, f"each message once and in order, the ids {wanted}", ids)
+    expect(seen == messages, "the messages as the board gave them", seen)
+
+
+def expect_all_read(program: Program, board: ScriptedBoard) -> None:
+    """Hold that the client reads all there is, each message once."""
+    board.before_answer = lambda exchange: None
+    board.post()  # What is printed twice is printed before this one.
+    expect_printed(program, board.messages)
+
+
+def waits(log: list[Exchange]) -> list[float]:
+    """Return the seconds from the end of each answer to the next request."""
+    return [after.received_at - before.answered_at for before, after in pairwise(log)]
+
+
+def expect_waits(log: list[Exchange], shortest: list[float]) -> None:
+    """Hold that no wait was shorter."""
+    for number, (wait, least) in enumerate(zip(waits(log), shortest, strict=False), 1):
+        met = wait >= least * EARLY
+        expect(met, f"at least {least:g} s between requests {number} and {number + 1}", wait)
+
+
+def expect_end(program: Program) -> dict:
+    """Hold that the client ends well, and return the cost that it printed."""
+    status = program.end()
+    last = program.err.rstrip().split("\n")[-1]
+    expect("Traceback" not in program.err, "an end without a traceback", last)
+    expect(status == 0, "the exit status 0", status)
+    try:
+        cost = json.loads(last)
+    except ValueError:
+        cost = None
+    met = isinstance(cost, dict) and all(name in cost for name in COST)
+    expect(met, f"a last line on stderr, of JSON, with {', '.join(COST)}", last)
+    return cost
+
+
+def cost_after(stage, board: ScriptedBoard, program: Program, requests: int) -> dict:
+    """Stop the client when its last request, of so many, has been answered. Return the cost."""
+    # A client that is refused a connection is done with the answer before.
+    tried = program.wait_for_event("socket.connect", requests + 2)
+    if not tried:
+        raise program.unmet("the client to try again", "it did not", 5)
+    program.interrupt()
+    return expect_end(program)
+
+
+def refuse_after(board: ScriptedBoard, requests: int) -> None:
+    """Let the board answer so many requests, and refuse every connection after them."""
+    do_before = board.before_answer
+
+    def before_answer(exchange: Exchange) -> None:
+        do_before(exchange)
+        if len(board.log) == requests:
+            board.refuse()
+
+    board.before_answer = before_answer
+
+
+# cursor
+
+
+@task("cursor", "The client prints every message once", points=2)
+def test_a_room_is_read_to_its_end_page_after_page(stage, board):
+    for _ in range(450):
+        board.post()
+
+    program = read(stage, board, 30)
+
+    expect_printed(program, board.messages)
+    asked = [exchange.query for exchange in board.log]
+    expect(all(query.get("limit") == "200" for query in asked), "pages of 200", asked)
+
+
+@task("cursor")
+def test_each_request_asks_only_for_what_is_new(stage, board):
+    program = read(stage, board, 0.02)
+    for number in (1, 2, 3):
+        board.wait_for(3 * number, program)
+        board.post()
+        board.post()
+        expect_printed(program, board.messages)
+
+    expect_all_read(program, board)
+    cursor = 0
+    for exchange in board.log:
+        after = int(exchange.query.get("after", "0"))
+        expect(after == cursor, f"a request with after={cursor}", exchange.target)
+        cursor = exchange.messages[-1]["id"] if exchange.messages else cursor
+
+
+@task("cursor")
+def test_the_interval_passes_between_an_answer_and_the_next_request(stage, board):
+    board.post()
+
+    program = read(stage, board, 0.1)
+
+    log = board.wait_for(4, program)
+    expect_waits(log, [0.1, 0.1, 0.1])
+
+
+# etag
+
+
+def tag_of(answer: Answer) -> str:
+    """Return the answer's ETag, which must be a strong one."""
+    tag = answer.headers["ETag"] or ""
+    met = len(tag) > 2 and tag.startswith('"') and tag.endswith('"')
+    expect(met, 'a strong ETag, such as ETag: "5f2a"', tag or "none")
+    return tag
+
+
+@task("etag", "What the client has is not sent again", points=2, needs="cursor")
+def test_an_answer_that_the_client_has_is_304_without_a_body(stage):
+    ada, path = stage.serve().client("ada"), f"/rooms/{stage.name()}/messages"
+    ada.post(path, {"author": "ada", "text": stage.text()})
+    tag = tag_of(ada.get(path))
+
+    for has in (tag, f'"another", {tag}', f"W/{tag}", "*"):
+        again = ada.get(path, headers={"If-None-Match": has})
+
+        again.expect_status(304)
+        expect(again.body == b"", "no body", again.body.decode("utf-8", "replace"))
+        expect(tag_of(again) == tag, f"the same ETag, {tag}", again.headers["ETag"])
+    ada.get(path, headers={"If-None-Match": '"another"'}).json()
+
+
+@task("etag")
+def test_the_tag_changes_when_the_answer_does_and_only_then(stage):
+    ada, path = stage.serve().client("ada"), f"/rooms/{stage.name()}/messages"
+    ada.post(path, {"author": "ada", "text": stage.text()})
+    tag = tag_of(ada.get(path))
+
+    ada.post(f"/rooms/{stage.name()}/messages", {"author": "ada", "text": "elsewhere"})
+    same = tag_of(ada.get(path))
+    ada.post(path, {"author": "ada", "text": stage.text()})
+    other = tag_of(ada.get(path))
+
+    expect(same == tag, f"{tag} still, since the answer is the same", same)
+    expect(other != tag, "another ETag, since there is a new message", other)
+
+
+@task("etag")
+def test_two_answers_that_differ_never_share_a_tag(stage):
+    ada, bodies = stage.serve().client("ada"), {}
+    for path in (f"/rooms/{stage.name()}/messages" for _ in range(2)):
+        for _ in range(3):
+            ada.post(path, {"author": "ada", "text": "hi"})
+        first = ada.get(path, limit=1).json()["next"]
+        for query in ({}, {"limit": 1}, {"after": first}, {"after": first, "limit": 1}):
+            answer = ada.get(path, **query)
+
+            body = bodies.setdefault(tag_of(answer), answer.body)
+
+            expect(body == answer.body, "another ETag for another answer", tag_of(answer))
+
+
+@task("etag")
+def test_the_tag_outlives_a_restart(stage):
+    server, path = stage.serve(), f"/rooms/{stage.name()}/messages"
+    ada = server.client("ada")
+    ada.post(path, {"author": "ada", "text": stage.text()})
+    tag = tag_of(ada.get(path))
+
+    server.kill()
+    again = tag_of(stage.serve(fresh=True).client("ada").get(path))
+
+    expect(again == tag, f"{tag} still, since the answer is the same", again)
+
+
+@task("etag")
+def test_the_client_sends_the_tag_of_the_answer_that_it_has(stage, board):
+    board.post()
+    program = read(stage, board, 0.02)
+
+    log = board.wait_for(6, program)
+
+    for before, exchange in pairwise(log):
+        if before.target == exchange.target and before.tag:
+            has = exchange.headers.get("if-none-match", "none")
+            expect(before.tag in has, f"If-None-Match: {before.tag}", has)
+    expect_all_read(program, board)
+
+
+@task("etag")
+def test_a_304_is_an_answer_and_no_fault(stage, board):
+    board.post()
+
+    program = read(stage, board, 0.01)
+
+    board.wait_for(16, program)
+    expect_all_read(program, board)
+
+
+# faults
+
+
+@task("faults", "Faults lose nothing and repeat nothing", points=3, needs="cursor")
+def test_backoff_is_random_between_half_and_the_whole_of_a_doubled_interval(stage):
+    backoff = stage.function("client", "backoff")
+    cases = [(1, 0.5), (2, 0.5), (3, 0.25), (4, 1.0), (6, 1.0), (50, 0.2), (5000, 0.2)]
+
+    for failures, interval in cases:
+        seconds = [backoff(failures, interval) for _ in range(40)]
+
+        whole = min(30.0, interval * 2 ** min(failures, 50))
+        numbers = all(type(wait) in (int, float) for wait in seconds)
+        expect(numbers, "a number of seconds", seconds)
+        inside = all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in seconds)
+        expect(inside, f"waits from {whole / 2:g} to {whole:g} s", seconds)
+        spread = max(seconds) - min(seconds)
+        expect(spread > whole / 8, "waits that differ by chance", seconds)
+
+
+@task("faults")
+def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stage, board):
+    def three_posts(exchange: Exchange) -> None:
+        for _ in range(3):
+            board.post()
+
+    faults = [
+        Reply(500),
+        Reply(503),
+        CUT,
+        Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
+        Reply(200, JSON, b""),
+        Reply(200, JSON, b"null"),
+        Reply(200, JSON, b'["messages"]'),
+        Reply(200, JSON, b'{"error": "try later"}'),
+        Reply(200, JSON, b'{"messages": null, "next": 1000000}'),
+    ]
+    board.before_answer = three_posts
+    for fault in faults:
+        board.order(GOOD, fault)
+
+    program = read(stage, board, 0.01)
+
+    board.wait_for(2 * len(faults) + 1, program)
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_the_wait_doubles_as_long_as_the_board_fails(stage, board):
+    board.order(*[Reply(500)] * 4)
+
+    program = read(stage, board, 0.02)
+
+    log = board.wait_for(5, program)
+    expect_waits(log, [0.02, 0.04, 0.08, 0.16])
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_after_a_good_answer_the_backoff_starts_again(stage, board):
+    board.order(*[Reply(500), GOOD] * 15)
+
+    program = read(stage, board, 0.01)
+
+    board.wait_for(31, program)
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_the_client_waits_as_long_as_the_board_asks(stage, board):
+    board.order(Reply(503, {"Retry-After": "1"}))
+
+    program = read(stage, board, 0.02)
+
+    log = board.wait_for(2, program)
+    expect_waits(log, [1.0])
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_a_refused_connection_is_tried_again(stage, board):
+    board.refuse()
+    board.post()
+    program = read(stage, board, 0.02)
+    tried = program.wait_for_event("socket.connect", 2)
+    if not tried:
+        raise program.unmet("a second attempt to connect", "none", 5)
+
+    board.accept()
+
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_a_board_that_says_nothing_is_given_up_and_asked_again(stage, board):
+    board.order(SILENCE)
+
+    program = read(stage, board, 0.02, "--timeout", 0.2)
+
+    expect_all_read(program, board)
+
+
+# stop
+
+
+@task("stop", "It ends when it is told to", points=1, needs="cursor")
+def test_the_end_of_for_ends_it_whatever_it_is_doing(stage, board):
+    for reply in (GOOD, Reply(503, {"Retry-After": "60"}), SILENCE):
+        board.order(reply)
+        start = time.monotonic()
+        program = read(stage, board, 30, "--for", 0.3)
+
+        expect_end(program)
+
+        seconds = time.monotonic() - start
+        expect(seconds >= 0.3 * EARLY, "it to go on for 0.3 s", f"{seconds:.2f} s")
+
+
+@task("stop")
+def test_ctrl_c_ends_it_while_it_waits(stage, board):
+    board.post()
+    program = read(stage, board, 30)
+    expect_printed(program, board.messages)
+
+    program.interrupt()
+
+    expect_end(program)
+
+
+@task("stop")
+def test_ctrl_c_ends_it_while_it_waits_for_an_answer(stage, board):
+    board.order(SILENCE)
+    program = read(stage, board, 30)
+    board.wait_for(1, program)
+
+    program.interrupt()
+
+    expect_end(program)
+
+
+# cost
+
+
+def expect_near(name: str, got: object, wanted: float, part: float) -> None:
+    """Hold that a number of the cost is right, but for a part of it."""
+    met = type(got) in (int, float) and abs(got - wanted) <= part * wanted
+    expect(met, f"{name} to be {wanted:g}, or within {part:.0%} of it", got)
+
+
+@task("cost", "It knows what it costs", points=2, needs="cursor")
+def test_its_numbers_are_those_that_the_board_counted(stage, board):
+    def one_post(exchange: Exchange) -> None:
+        if len(board.log) == 6:
+            board.post()
+
+    board.post()
+    board.post()
+    board.before_answer = one_post
+    board.order(GOOD, GOOD, GOOD, Reply(500, JSON, b'{"status": 500}'))
+    refuse_after(board, 9)
+    program = read(stage, board, 0.02)
+
+    cost = cost_after(stage, board, program, 9)
+
+    empty = sum(not e.messages for e in board.log if e.status in (200, 304))
+    counted = {"requests": 9, "empty": empty, "messages": 3}
+    got = {name: cost[name] for name in counted}
+    expect(got == counted, json.dumps(counted), got)
+    expect_near("bytes_sent", cost["bytes_sent"], sum(e.bytes_in for e in board.log), 0.02)
+    received = sum(e.bytes_out for e in board.log)
+    expect_near("bytes_received", cost["bytes_received"], received, 0.02)
+
+
+@task("cost")
+def test_a_request_without_an_answer_is_counted_and_a_refused_connection_is_not(stage, board):
+    board.post()
+    board.refuse()
+    board.order(CUT)
+    program = read(stage, board, 0.02)
+    program.wait_for_event("socket.connect", 2)
+    refuse_after(board, 3)
+    board.accept()
+    board.wait_for(3, program)
+
+    program.wait_for_event("socket.connect", 3 + 4)
+    program.interrupt()
+    cost = expect_end(program)
+
+    expect(cost["requests"] == 3, '"requests": 3', cost)
+
+
+@task("cost")
+def test_the_mean_age_is_that_of_the_messages_when_they_were_seen(stage, board):
+    program = read(stage, board, 0.05)
+    seen = []
+    for count in (1, 2, 3):
+        board.post(sent_at=time.time() - stage.random.uniform(0, 5))
+        printed(program, count)
+        seen.append(time.time())
+    last = len(board.log) + 4
+    refuse_after(board, last)
+
+    cost = cost_after(stage, board, program, last)
+
+    sent = [time_of(message) for message in board.messages]
+    given = [e.answered_at for e in board.log for _ in e.messages]
+    expect_age(cost["mean_age"], mean(given) - mean(sent), mean(seen) - mean(sent))
+
+
+@task("cost")
+def test_predict_says_what_was_counted(stage, board):
+    def two_posts(exchange: Exchange) -> None:
+        for before, now in list(pairwise(e.received_at for e in board.log))[-1:]:
+            board.post(sent_at=before + (now - before) / 4)
+            board.post(sent_at=before + (now - before) * 3 / 4)
+
+    board.before_answer = two_posts
+    refuse_after(board, 9)
+    program = read(stage, board, 0.05)
+    seen = []
+    for count in range(2, 17, 2):
+        printed(program, count)
+        seen += [time.time()] * 2
+    cost = cost_after(stage, board, program, 9)
+
+    asked = [e.received_at for e in board.log]
+    gap = (asked[-1] - asked[0]) / 8
+    rate = 16 / (asked[-1] - asked[0])
+    requests, age = predicted(stage, gap, rate)
+
+    expect(abs(requests - 8 / 16) < NEAR, "0.5 requests a message, as counted", requests)
+    slack = mean(seen) - mean([time for time in asked[1:] for _ in range(2)]) + NEAR
+    met = abs(age - cost["mean_age"]) <= slack
+    expect(met, f"a mean age near the {cost['mean_age']:.3f} s that was counted", age)
+
+
+@task("cost")
+def test_predict_holds_for_any_interval_and_rate(stage):
+    for _ in range(5):
+        interval, rate = stage.random.uniform(0.1, 60), stage.random.uniform(0.01, 20)
+
+        requests, age = predicted(stage, interval, rate)
+
+        expect_near("requests a message", requests, 1 / (interval * rate), 1e-6)
+        expect_near("the mean age", age, interval / 2, 1e-6)
+
+
+def predicted(stage, interval: float, rate: float) -> list[float]:
+    """Return the two numbers of `predict`."""
+    numbers = stage.function("client", "predict")(interval, rate)
+    met = isinstance(numbers, list) and [type(n) in (int, float) for n in numbers] == [True, True]
+    expect(met, "two numbers: requests a message, and the mean age in seconds", numbers)
+    return numbers
+
+
+def expect_age(age: object, least: float, most: float) -> None:
+    """Hold a mean age between what the board and the reader of stdout saw."""
+    met = type(age) in (int, float) and least - NEAR <= age <= most + NEAR
+    expect(met, f"a mean_age from {least:.3f} to {most:.3f} s", age)
+
+
+def time_of(message: dict) -> float:
+    """Return when a message was posted, in seconds as time.time() counts them."""
+    return datetime.fromisoformat(message["sent_at"]).timestamp()
+
+
+def mean(numbers: list[float]) -> float:
+    """Return the mean."""
+    return sum(numbers) / len(numbers)
