@@ -32,7 +32,7 @@ def _file(pair: Pair, painter: Painter) -> list[Text]:
 
 
 def _safe(code: str) -> list[str]:
-    return [printable(line) for line in code.rstrip().splitlines()]
+    return [printable(line) for line in code.rstrip().replace("\r\n", "\n").split("\n")]
 
 
 def _difference(mine: list[str], ours: list[str], painter: Painter) -> list[Text]:

@@ -123,8 +123,11 @@ class Progress:
 
     def _set_aside(self, error: Exception) -> None:
         """Give a file that makes no sense another name, and say so."""
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = self.path.with_name(f"progress.unreadable-{stamp}.json")
+        name = f"progress.unreadable-{time.strftime('%Y-%m-%d_%H%M%S')}"
+        aside = self.path.with_name(f"{name}.json")
+        while aside.exists():
+            name += "-"
+            aside = self.path.with_name(f"{name}.json")
         try:
             os.replace(self.path, aside)
         except OSError as problem:

@@ -120,7 +120,7 @@ def write_junit(report: Report, path: Path) -> None:
     elements = {"failed": "failure", "error": "error", "blocked": "skipped", "skipped": "skipped"}
     root = ElementTree.Element("testsuites", name="beyond-rest")
     for lesson in report.lessons:
-        count = {name: 0 for name in ("failure", "error", "skipped")}
+        count = dict.fromkeys(("failure", "error", "skipped"), 0)
         suite = ElementTree.SubElement(root, "testsuite", name=lesson.slug)
         for task in lesson.tasks:
             case = ElementTree.SubElement(

@@ -166,7 +166,7 @@ def _pane(view: View, painter: Painter, room: int) -> list[Text]:
         return _complete(view, painter)
     if len(card) + len(hint) + bool(hint) > room and hint:
         return hint  # There is no room for both, and the hint was asked for.
-    more = "    … {} more lines" if painter.unicode else "    ... {} more lines"
+    more = painter.text(" " * _indent(painter) + "… {} more lines").plain
     lines = crop(card, room - len(hint) - bool(hint), more)
     return [*lines, *([Text()] if hint and lines else []), *hint]
 
@@ -177,8 +177,11 @@ def _card(view: View, painter: Painter) -> list[CardLine]:
     result = view.results.get(task.id) if task else None
     if not result or not result.message or result.status in ("passed", "blocked"):
         return []
-    indent = 2 if painter.width < NARROW else 4
-    return painter.card(result.message, indent)
+    return painter.card(result.message, _indent(painter))
+
+
+def _indent(painter: Painter) -> int:
+    return 2 if painter.width < NARROW else 4
 
 
 def _complete(view: View, painter: Painter) -> list[Text]:

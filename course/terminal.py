@@ -49,7 +49,7 @@ UNICODE = Signs()
 ASCII = Signs("+", "x", "o", "!", "-", ".", ">", "-")
 _SPELLED = str.maketrans(
     {
-        **{"→": "->", "←": "<-", "↑": "^", "↓": "v", "✂": "x", "…": "...", "│": "|"},
+        **{"→": "->", "←": "<-", "↑": "^", "↓": "v", "✂": "><", "…": "...", "│": "|"},
         **{"\N{EN DASH}": "-", "·": ".", "•": "*"},
     }
 )
@@ -155,12 +155,14 @@ class Painter:
         safe = "\n".join(printable(line) for line in source.splitlines())
         options = self.console.options.update(width=self.width - indent)
         page = Markdown(safe, code_theme="ansi_dark")
-        lines = []
+        lines: list[Text] = []
         for segments in self.console.render_lines(page, options, pad=False):
             parts = [(self._spelled(s.text), s.style or "") for s in segments]
-            lines.append(Text.assemble(" " * indent, *parts, no_wrap=True))
-            lines[-1].rstrip()
-        return lines
+            line = Text.assemble(" " * indent, *parts, no_wrap=True)
+            line.rstrip()
+            if line.plain or (lines and lines[-1].plain):  # One empty line is enough.
+                lines.append(line)
+        return lines if not lines or lines[-1].plain else lines[:-1]
 
     def _spelled(self, text: str) -> str:
         return text if self.unicode else text.translate(_SPELLED)
@@ -169,7 +171,7 @@ class Painter:
         """Return a card, coloured by what each of its lines is."""
         lines = []
         rank = VITAL
-        for line in message.rstrip().splitlines():
+        for line in message.rstrip().split("\n"):
             if not line.startswith(" "):  # An indented line belongs to the one above it.
                 rank = _rank(line)
             first, *more = self._card_line(line, indent)

@@ -227,6 +227,7 @@ def test_a_post_that_is_no_message_is_400_and_keeps_nothing(stage, ada):
         b'{"author": 7, "text": "hi"}',
         b'{"author": "ada", "text": ["hi"]}',
         b'{"author": "ada", "text": "half a pair: \\ud83e"}',
+        b'{"author": "\\ud83e", "text": "hi"}',
     ]
 
     for body in bad:

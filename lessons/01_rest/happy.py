@@ -1,0 +1,28 @@
+"""A board that works while everybody behaves. Lesson 1 begins by breaking it."""
+
+from flask import Flask, request
+
+app = Flask(__name__)
+messages: list[dict] = []
+
+
+@app.post("/rooms/<room>/messages")
+def create(room: str) -> dict:
+    """Keep a message in a list."""
+    body = request.get_json()
+    message = {"id": len(messages) + 1, "room": room, "author": body["author"]}
+    message["text"] = body["text"]
+    messages.append(message)
+    return message
+
+
+@app.get("/rooms/<room>/messages/<int:message_id>")
+def read(room: str, message_id: int) -> dict:
+    """Return one message."""
+    return messages[message_id - 1]
+
+
+@app.get("/rooms/<room>/messages")
+def list_messages(room: str) -> list[dict]:
+    """Return the room's messages."""
+    return [message for message in messages if message["room"] == room]

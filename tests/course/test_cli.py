@@ -1,0 +1,550 @@
+"""The commands: what they print, what they leave, and their exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from little_course import SOLUTION, STARTER, make_course, write
+
+from course import cli, curriculum, gates
+from course.curriculum import ROOT
+from course.grading import engine
+from course.report import LessonResult, TaskResult
+
+
+class FakeEngine:
+    """A grader that passes a task once its TODO has gone from the folder's app.py."""
+
+    def __init__(self, slugs: list[str], workers: int = 1) -> None:
+        self.slugs = slugs
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def grade(self, jobs, seed, on_event):
+        """Grade each job's folder, with an event for each task."""
+        found = []
+        for job in jobs:
+            code = (job.folder / "app.py").read_text("utf-8")
+            lesson = next(x for x in curriculum.lessons(job.root) if x.slug == job.slug)
+            tasks = [self._verdict(task, code) for task in lesson.tasks]
+            for task in tasks:
+                on_event(engine.Finished(job.slug, task))
+            found.append(LessonResult(job.slug, lesson.title, tasks))
+        return found
+
+    @staticmethod
+    def _verdict(task, code: str) -> TaskResult:
+        if "crash" in code:
+            raise RuntimeError("boom\nand more")
+        status = "failed" if f"TODO({task.id})" in code else "passed"
+        card = "got: nothing" if status == "failed" else ""
+        return TaskResult(task.id, task.title, task.points, status, card)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command of a little course, in this process and with a grader that is a fake."""
+    make_course(tmp_path)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "lessons", lambda: curriculum.lessons(tmp_path))
+    monkeypatch.setattr(cli, "find", lambda name: curriculum.find(name, tmp_path))
+    monkeypatch.setattr(cli, "_prepare", lambda: None)
+    monkeypatch.setattr(engine, "Engine", FakeEngine)
+    monkeypatch.setattr(engine.Job, "root", tmp_path, raising=False)
+
+    def run(*arguments: str) -> Run:
+        monkeypatch.setattr(sys, "argv", ["course", *map(str, arguments)])
+        status = cli.main()
+        return Run(status, *capsys.readouterr())
+
+    return run
+
+
+FAILED = """\
+Checking 01_rest.
+01_rest  A board over REST                               2/4
+  ✗ create  A posted message is kept                     0/2
+    got: nothing
+  ✓ read    A message is read at its address             1/1
+  ✓ keep    What was answered 201 is kept                1/1
+
+2 of 4 points  2 passed, 1 failed                     seed 7
+"""
+
+
+def solve(root: Path, *tasks: str, slug: str = "01_rest") -> None:
+    """Take these tasks' TODOs from the learner's file."""
+    app = root / "lessons" / slug / "app.py"
+    text = app.read_text("utf-8")
+    for task in tasks:
+        text = text.replace(f"TODO({task})", f"done({task})")
+    app.write_text(text, "utf-8")
+
+
+# check
+
+
+def test_a_check_that_fails_shows_the_card_and_exits_1(run, tmp_path):
+    solve(tmp_path, "read")
+
+    assert run("check", "1", "--seed", "7") == Run(1, FAILED, "")
+
+
+def test_a_passed_lesson_is_one_line_and_the_next_one_is_named(run, tmp_path):
+    solve(tmp_path, "create", "read")
+
+    assert run("check", "rest") == Run(
+        0,
+        "Checking 01_rest.\n"
+        "✓ 01_rest  A board over REST                             4/4\n"
+        "Next: 02_polling, A client that polls\n",
+        "",
+    )
+
+
+def test_the_current_lesson_is_checked_where_none_is_named(run, tmp_path):
+    assert run("check").out.startswith("Checking 01_rest.\n")
+    solve(tmp_path, "create", "read")
+    assert run("check").status == 0
+
+    assert run("check").out.startswith("Checking 02_polling.\n")
+
+
+def test_all_lessons_can_be_checked(run, tmp_path):
+    found = run("check", "--all", "--from", tmp_path / "solutions")
+
+    assert found.status == 0
+    assert found.out.startswith("Checking 2 lessons.\n")
+    assert "7 of 7 points" in found.out
+
+
+def test_what_another_folder_earns_is_not_the_learners(run, tmp_path):
+    run("check", "--from", tmp_path / "solutions")
+
+    assert "0 of 7 points" in run("status").out
+
+
+def test_from_without_a_name_checks_what_the_folder_holds(run, tmp_path):
+    write(tmp_path / "ada" / "02_polling" / "app.py", SOLUTION)
+
+    found = run("check", "--from", tmp_path / "ada")
+
+    assert found.status == 0
+    assert found.out.startswith("Checking 02_polling.\n")
+
+
+def test_a_lesson_that_the_folder_lacks_is_named_and_not_passed(run, tmp_path):
+    write(tmp_path / "ada" / "02_polling" / "app.py", SOLUTION)
+
+    found = run("check", "--all", "--from", tmp_path / "ada", "--verbose")
+
+    assert found.status == 1
+    assert "note: There is no" in found.out
+    assert "3 of 7 points" in found.out
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "README.md", "docs"])
+def test_a_folder_without_lessons_is_wrong_use(run, tmp_path, folder):
+    write(tmp_path / "README.md", "")
+
+    found = run("check", "--from", tmp_path / folder)
+
+    assert (found.status, found.out) == (2, "")
+    assert str(tmp_path / folder) in found.err
+    assert found.err.count("\n") == 1
+
+
+def test_the_report_is_written_as_json_and_junit(run, tmp_path):
+    run("check", "1", "--seed", "7", "--json", tmp_path / "r.json", "--junit", tmp_path / "r.xml")
+
+    report = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert (report["seed"], report["points"], report["earned"]) == (7, 4, 1)
+    assert report["lessons"][0]["tasks"][0]["message"] == "got: nothing"
+    assert len(ElementTree.parse(tmp_path / "r.xml").findall(".//testcase")) == 3
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+def test_a_report_on_stdout_has_stdout_to_itself(run, option):
+    found = run("check", "1", option, "-")
+
+    parse = json.loads if option == "--json" else ElementTree.fromstring
+    assert parse(found.out)
+    assert found.err.startswith("Checking 01_rest.\n")
+
+
+@pytest.mark.parametrize("place", ["", "nowhere/r.json"])
+def test_a_report_that_cannot_be_written_is_refused_before_the_check(run, tmp_path, place):
+    found = run("check", "1", "--json", tmp_path / place)
+
+    assert (found.status, found.out) == (2, "")
+    assert str(tmp_path) in found.err
+
+
+def test_all_and_a_name_contradict_each_other(run):
+    found = run("check", "1", "--all")
+
+    assert found.status == 2
+    assert "--all" in found.err
+
+
+def test_an_unknown_lesson_gets_the_nearest_one(run):
+    assert run("check", "poling") == Run(
+        2, "", "There is no lesson 'poling'. Did you mean 02_polling?\n"
+    )
+
+
+def test_an_unknown_command_gets_the_nearest_one(run):
+    found = run("chek")
+
+    assert found.status == 2
+    assert "check" in found.err
+
+
+# Without a command
+
+
+def test_without_a_terminal_it_shows_the_map_and_checks_once(run):
+    found = run()
+
+    assert found.status == 1
+    assert found.out.startswith(
+        """\
+Beyond REST                                    0 of 7 points
+
+  ▸ 01  A board over REST                        ···     0/4
+    02  A client that polls                        ·     0/3
+
+Checking 01_rest.
+"""
+    )
+
+
+def test_status_shows_the_points_so_far(run, tmp_path):
+    solve(tmp_path, "read")
+    run("check")
+
+    assert run("status") == Run(
+        0,
+        """\
+Beyond REST                                    2 of 7 points
+
+  ▸ 01  A board over REST                        ·✓✓     2/4
+    02  A client that polls                        ·     0/3
+""",
+        "",
+    )
+
+
+# hint
+
+
+def test_the_hints_come_one_after_another_and_then_the_solution(run):
+    found = [run("hint").out for _ in range(4)]
+
+    assert found[0] == "hint 1 of 3 for create\n  Which two things does create return?\n"
+    assert "url_for names the address." in found[1]
+    assert "return message, 201" in found[2]
+    assert "`python -m course solution 1 --anyway`" in " ".join(found[2].split())
+    assert found[3] == found[2]
+
+
+def test_a_hint_is_for_the_first_task_that_has_not_passed(run, tmp_path):
+    solve(tmp_path, "create")
+    run("check")
+
+    found = run("hint")
+
+    assert found == Run(2, "", "The page docs/lessons/01_rest.md has no hints for read.\n")
+
+
+def test_a_task_of_the_current_lesson_can_be_named_alone(run):
+    assert run("hint", "create").out.startswith("hint 1 of 3 for create\n")
+
+
+def test_an_unknown_task_gets_the_nearest_one(run):
+    found = run("hint", "1", "creat")
+
+    assert found.status == 2
+    assert "Did you mean create?" in found.err
+
+
+# solution
+
+
+def test_the_solution_waits_until_the_lesson_has_passed(run, tmp_path):
+    found = run("solution", "1")
+    assert found.status == 2
+    assert "create has not passed yet" in found.err
+
+    solve(tmp_path, "create", "read")
+    run("check", "1")
+
+    found = run("solution", "1")
+    assert found.status == 0
+    assert "+    return message, 201" in found.out
+
+
+def test_the_solution_leaves_out_what_was_given(run):
+    found = run("solution", "1", "--anyway")
+
+    assert "app.py" in found.out
+    assert "store.py" not in found.out
+
+
+def test_the_solution_of_a_lesson_without_a_folder_is_shown_whole(run, tmp_path):
+    (tmp_path / "lessons" / "01_rest" / "app.py").unlink()
+
+    assert "+def create(room):" in run("solution", "1", "--anyway").out
+
+
+# reset
+
+
+def kept(root: Path) -> dict[str, str]:
+    """Return all that was kept: the text of each file by its place below its folder."""
+    top = root / ".course" / "kept"
+    files = [path for path in top.rglob("*") if path.is_file()]
+    return {path.relative_to(top).as_posix().split("/", 1)[1]: path.read_text() for path in files}
+
+
+def test_reset_writes_the_starter_and_keeps_what_was_there(run, tmp_path):
+    lesson = tmp_path / "lessons" / "01_rest"
+    write(lesson / "app.py", "mine = 1\n")
+    write(lesson / "notes" / "extra.py", "mine = 2\n")
+
+    found = run("reset", "1")
+
+    assert found.status == 0
+    assert (lesson / "app.py").read_text() == STARTER
+    assert not (lesson / "notes" / "extra.py").exists()
+    assert kept(tmp_path) == {
+        "lessons/01_rest/app.py": "mine = 1\n",
+        "lessons/01_rest/notes/extra.py": "mine = 2\n",
+    }
+    place = found.out.split("kept in ")[1].strip().rstrip(".")
+    assert (tmp_path / place / "app.py").read_text() == "mine = 1\n"
+
+
+def test_two_resets_in_a_second_keep_both(run, tmp_path):
+    for text in ("one\n", "two\n"):
+        write(tmp_path / "lessons" / "01_rest" / "app.py", text)
+        run("reset", "1")
+
+    found = (tmp_path / ".course" / "kept").glob("*/lessons/01_rest/app.py")
+    assert sorted(path.read_text() for path in found) == ["one\n", "two\n"]
+
+
+def test_reset_of_a_folder_that_is_gone_writes_it(run, tmp_path):
+    import shutil
+
+    shutil.rmtree(tmp_path / "lessons")
+
+    assert run("reset", "1").status == 0
+    assert (tmp_path / "lessons" / "01_rest" / "app.py").read_text() == STARTER
+
+
+def test_reset_of_a_starter_changes_nothing(run, tmp_path):
+    assert run("reset", "1") == Run(0, "lessons/01_rest is already as it starts.\n", "")
+    assert kept(tmp_path) == {}
+
+
+def test_reset_replaces_nothing_that_could_not_be_kept(run, tmp_path):
+    app = tmp_path / "lessons" / "01_rest" / "app.py"
+    write(app, "mine = 1\n")
+    write(tmp_path / ".course" / "kept", "a file, where the folder should be")
+
+    found = run("reset", "1")
+
+    assert found.status == 2
+    assert app.read_text() == "mine = 1\n"
+
+
+def test_a_link_is_replaced_and_not_what_it_points_to(run, tmp_path):
+    app = tmp_path / "lessons" / "01_rest" / "app.py"
+    write(tmp_path / "elsewhere.py", "mine = 1\n")
+    app.unlink()
+    try:
+        app.symlink_to(tmp_path / "elsewhere.py")
+    except OSError:
+        pytest.skip("this account may not make links")
+
+    run("reset", "1")
+
+    assert (tmp_path / "elsewhere.py").read_text() == "mine = 1\n"
+    assert app.read_text() == STARTER
+
+
+def test_one_task_is_reset_and_the_rest_stays(run, tmp_path):
+    app = tmp_path / "lessons" / "01_rest" / "app.py"
+    mine = STARTER.replace("    ...\n", "    mine = 1\n")
+    write(app, mine)
+
+    found = run("reset", "1", "create")
+
+    assert found.status == 0
+    assert app.read_text() == STARTER.split("def read")[0] + "def read" + mine.split("def read")[1]
+    assert kept(tmp_path) == {"lessons/01_rest/app.py": mine}
+
+
+def test_the_line_ends_of_windows_stay(run, tmp_path):
+    app = tmp_path / "lessons" / "01_rest" / "app.py"
+    write(app, STARTER.replace("    ...\n", "    mine = 1\n").replace("\n", "\r\n"))
+
+    run("reset", "1", "create")
+    run("reset", "1", "read")
+
+    assert app.read_bytes() == STARTER.replace("\n", "\r\n").encode()
+
+
+def test_a_task_whose_lines_are_gone_is_not_reset_and_the_way_out_is_said(run, tmp_path):
+    app = tmp_path / "lessons" / "01_rest" / "app.py"
+    write(app, STARTER.replace("    # END(create)\n", ""))
+
+    found = run("reset", "1", "create")
+
+    assert found.status == 2
+    assert "TODO(create)" in found.err
+    assert "`python -m course reset 1`" in found.err
+    assert kept(tmp_path) == {}
+
+
+def test_a_task_without_code_of_its_own_cannot_be_reset_alone(run):
+    found = run("reset", "1", "keep")
+
+    assert found.status == 2
+    assert "`python -m course reset 1`" in found.err
+
+
+# When something goes wrong
+
+
+def test_a_fault_of_ours_is_one_sentence_and_its_details_are_kept(run, tmp_path):
+    write(tmp_path / "lessons" / "01_rest" / "app.py", "crash")
+
+    found = run("check", "1")
+
+    assert found.status == 2
+    assert found.err.count("\n") == 1
+    assert "(RuntimeError: boom)" in found.err
+    details = Path(found.err.split("Details: ")[1].strip()).read_text("utf-8")
+    assert "Traceback" in details
+    assert "python -m course check 1" in details
+
+
+def test_a_progress_file_that_makes_no_sense_does_not_stop_a_check(run, tmp_path):
+    write(tmp_path / ".course" / "progress.json", "{")
+
+    found = run("check", "1")
+
+    assert found.status == 1
+    assert "set aside as" in found.err
+
+
+# As a process
+
+
+def start(*arguments: str, **options) -> subprocess.Popen:
+    """Start the real course with its output piped."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **options,
+    )
+
+
+def test_the_first_word_comes_before_anything_heavy_is_imported():
+    script = """if True:
+        import sys
+        from course import cli
+
+        class Out:
+            def isatty(self): return False
+            def flush(self): pass
+            def write(self, text):
+                heavy = {"rich", "pytest", "requests", "flask", "watchfiles", "websockets"}
+                sys.stderr.write(f"{text.strip()} {sorted(heavy & set(sys.modules))}")
+                raise KeyboardInterrupt
+
+        sys.stdout = Out()
+        sys.argv[1:] = ["check", "1"]
+        sys.exit(cli.main())
+    """
+    child = start("-c", script)
+
+    _, err = child.communicate(timeout=60)
+
+    assert err.startswith("Checking 01_rest. []")
+    assert child.returncode == 130
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process alone")
+def test_ctrl_c_ends_a_check_in_one_line():
+    child = start("-m", "course", "check", "1", "--from", "solutions")
+    assert child.stdout.readline() == "Checking 01_rest.\n"
+
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+
+    assert (child.returncode, err.strip()) == (130, "Stopped.")
+
+
+# test
+
+
+def gate(title: str, prints: str, status: int = 0) -> gates.Gate:
+    """Return a part that prints this and ends so."""
+    return gates.Gate(title, ("-c", f"import sys; print({prints!r}); sys.exit({status})"))
+
+
+def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
+    parts = [
+        gate("the rules", "Every rule holds."),
+        gate("the graders", "✓ all\n12 judged rightly, 0 not"),
+        gate("the runner", "8 passed, 1 failed, 3 skipped in 2.41s", 1),
+        gate("the site", "WARNING: broken", 1),
+    ]
+
+    status = gates.run(tmp_path, sys.stdout, parts)
+
+    out = capsys.readouterr().out
+    assert status == 1
+    assert "✓ all\n12 judged rightly, 0 not\n" in out
+    assert out.endswith(
+        """
+the rules    1 passed
+the graders  12 passed
+the runner   8 passed, 1 failed
+the site     0 passed, 1 failed
+
+21 passed, 2 failed
+"""
+    )
+
+
+def test_the_course_passes_when_each_part_does(tmp_path, capsys):
+    assert gates.run(tmp_path, sys.stdout, [gate("a", "3 passed"), gate("b", "")]) == 0
+    assert capsys.readouterr().out.endswith("\n\n4 passed, 0 failed\n")

@@ -1,0 +1,100 @@
+"""What doctor says of a machine that has everything, and of one that lacks something."""
+
+import io
+import socket
+
+import pytest
+from little_course import make_course, write
+
+from course import bootstrap, doctor
+
+
+@pytest.fixture
+def examined(tmp_path, monkeypatch):
+    """Have the doctor look at a little course; returns the exit status and what was printed."""
+    make_course(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def examine() -> tuple[int, str]:
+        out = io.StringIO()
+        return doctor.examine(tmp_path, out), out.getvalue()
+
+    return examine
+
+
+def test_a_machine_that_has_everything_is_well(examined):
+    status, out = examined()
+
+    assert status == 0
+    assert f"Python       {bootstrap.VERSION}" in out
+    assert "01_rest      needs nothing more" in out
+    assert out.endswith("The course works here.\n")
+
+
+def test_packages_that_differ_from_the_pins_are_named(examined, monkeypatch):
+    monkeypatch.setattr(bootstrap, "pins", lambda: {"flask": "3.1.3", "rich": "15.0.0"})
+    monkeypatch.setattr(bootstrap, "installed", lambda: {"flask": "2.0"})
+
+    status, out = examined()
+
+    assert status == 2
+    assert "✗ packages     flask 2.0 in place of 3.1.3; rich is missing\n" in out
+    assert "python -m course" in out
+
+
+def test_a_loopback_that_does_not_work_is_a_broken_machine(examined, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("not permitted")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+
+    status, out = examined()
+
+    assert status == 2
+    assert "✗ loopback     127.0.0.1: not permitted\n" in out
+
+
+def test_a_folder_that_cannot_be_written_is_said(examined, tmp_path):
+    write(tmp_path / ".course", "a file, where the folder should be")
+
+    status, out = examined()
+
+    assert status == 0
+    assert "folder" in out
+    assert "cannot be written" in out
+
+
+def test_a_port_that_somebody_holds_is_said(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = server.getsockname()[1]
+        real = socket.socket.connect_ex
+
+        def moved(self, address):
+            return real(self, (address[0], held if address[1] == 5000 else 1))
+
+        monkeypatch.setattr(socket.socket, "connect_ex", moved)
+        found = {finding.name: finding for finding in doctor.ports()}
+
+    assert found["port 5000"].status == "skipped"
+    assert "flask run --port 5001" in found["port 5000"].what
+    assert found["port 8000"].status == "passed"
+
+
+def test_folders_without_file_events_are_said_to_be_watched_otherwise(examined, monkeypatch):
+    monkeypatch.setattr(doctor, "_event_comes", lambda folder: False)
+
+    status, out = examined()
+
+    assert status == 0
+    assert "once a second" in out
+
+
+def test_what_a_lesson_needs_is_looked_for(monkeypatch):
+    monkeypatch.setitem(doctor._LOOKS, "redis", lambda: ("/usr/bin/redis-server", ""))
+    monkeypatch.setitem(doctor._LOOKS, "nginx", lambda: ("", "Install nginx."))
+
+    finding = doctor.needs_of("13_scale")
+
+    assert finding.status == "skipped"
+    assert finding.what == "redis: /usr/bin/redis-server, no nginx here"
+    assert finding.advice == "Install nginx."

@@ -1,0 +1,179 @@
+"""What has passed is kept: across updates, beside other processes, and never lost in silence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from little_course import make_course, write
+
+from course.curriculum import ROOT, Lesson
+from course.progress import Progress
+from course.report import LessonResult, TaskResult
+
+
+@pytest.fixture
+def lessons(tmp_path: Path) -> list[Lesson]:
+    """The lessons of a little course."""
+    return make_course(tmp_path)
+
+
+def result(*passed: str, failed: tuple[str, ...] = ()) -> LessonResult:
+    """Return a verdict on lesson 1."""
+    verdicts = [TaskResult(name, name, 1, "passed") for name in passed]
+    verdicts += [TaskResult(name, name, 1, "failed") for name in failed]
+    return LessonResult("01_rest", "A board", verdicts)
+
+
+def silent(sentence: str) -> None:
+    """Refuse to hear anything: nothing may go wrong."""
+    raise AssertionError(sentence)
+
+
+def written(root: Path) -> dict:
+    """Return what the progress file says."""
+    return json.loads((root / ".course" / "progress.json").read_text("utf-8"))
+
+
+def test_what_passed_is_there_in_the_next_process(tmp_path, lessons):
+    Progress(tmp_path, silent).record(result("create", failed=("read",)))
+
+    progress = Progress(tmp_path, silent)
+
+    assert progress.passed("01_rest") == {"create"}
+    assert progress.earned(lessons[0]) == 2
+
+
+def test_what_passed_once_stays_passed(tmp_path, lessons):
+    progress = Progress(tmp_path, silent)
+    progress.record(result("create"))
+
+    progress.record(result(failed=("create",)))
+
+    assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
+
+
+def test_what_this_course_does_not_know_is_kept(tmp_path, lessons):
+    stranger = {"schema": 9, "new": [1], "lessons": {"31_later": {"x": {"passed": "yes", "n": 1}}}}
+    write(tmp_path / ".course" / "progress.json", json.dumps(stranger))
+    progress = Progress(tmp_path, silent)
+
+    progress.record(result("create"))
+
+    found = written(tmp_path)
+    assert found["new"] == [1]
+    assert found["lessons"]["31_later"] == {"x": {"passed": "yes", "n": 1}}
+    assert "create" in found["lessons"]["01_rest"]
+
+
+def test_a_task_that_the_course_no_longer_has_earns_nothing(tmp_path, lessons):
+    progress = Progress(tmp_path, silent)
+
+    progress.record(result("create", "gone"))
+
+    assert progress.earned(lessons[0]) == 2
+    assert "gone" in written(tmp_path)["lessons"]["01_rest"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_rest": {"x": 1}}}', "[" * 9999]
+)
+def test_a_file_that_makes_no_sense_is_set_aside_and_named(tmp_path, lessons, text):
+    write(tmp_path / ".course" / "progress.json", text)
+    said: list[str] = []
+
+    progress = Progress(tmp_path, said.append)
+    progress.record(result("create"))
+
+    [sentence] = said
+    [aside] = (tmp_path / ".course").glob("progress.unreadable-*.json")
+    assert str(aside) in sentence
+    assert aside.read_text("utf-8") == text
+    assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
+
+
+def test_a_file_that_is_not_utf_8_is_set_aside(tmp_path, lessons):
+    (tmp_path / ".course").mkdir()
+    (tmp_path / ".course" / "progress.json").write_bytes(b"\xff\xfe{}")
+    said: list[str] = []
+
+    Progress(tmp_path, said.append)
+
+    assert len(said) == 1
+    assert "set aside" in said[0]
+
+
+def test_two_files_set_aside_in_one_second_are_both_kept(tmp_path, lessons):
+    for text in ("one", "two"):
+        write(tmp_path / ".course" / "progress.json", text)
+        Progress(tmp_path, [].append)
+
+    kept = (tmp_path / ".course").glob("progress.unreadable-*.json")
+    assert sorted(path.read_text("utf-8") for path in kept) == ["one", "two"]
+
+
+def test_a_place_that_cannot_be_written_is_said_once_and_the_rest_goes_on(tmp_path, lessons):
+    write(tmp_path / ".course", "a file, where the folder should be")
+    said: list[str] = []
+    progress = Progress(tmp_path, said.append)
+
+    progress.record(result("create"))
+    progress.show_hint("01_rest", "read", 2)
+
+    assert len(said) == 1
+    assert str(tmp_path / ".course") in said[0]
+    assert progress.passed("01_rest") == {"create"}
+    assert progress.hints("01_rest", "read") == 2
+
+
+def test_processes_that_write_at_once_lose_nothing_of_each_other(tmp_path, lessons):
+    write_many = """if True:
+        import sys
+        from pathlib import Path
+        from course.progress import Progress
+        from course.report import LessonResult, TaskResult
+        progress = Progress(Path(sys.argv[1]), print)
+        for n in range(10):
+            task = TaskResult(f"{sys.argv[2]}{n}", "", 1, "passed")
+            progress.record(LessonResult("01_rest", "", [task]))
+    """
+    children = [
+        subprocess.Popen([sys.executable, "-c", write_many, str(tmp_path), name], cwd=ROOT)
+        for name in "abc"
+    ]
+
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert Progress(tmp_path, silent).passed("01_rest") == {
+        f"{a}{n}" for a in "abc" for n in range(10)
+    }
+
+
+def test_the_current_lesson_is_the_first_that_is_not_complete(tmp_path, lessons):
+    progress = Progress(tmp_path, silent)
+    assert progress.current(lessons) == lessons[0]
+
+    progress.record(result("create", "read", "keep"))
+
+    assert progress.complete(lessons[0])
+    assert progress.current(lessons) == lessons[1]
+
+
+def test_the_current_lesson_is_the_one_turned_to(tmp_path, lessons):
+    Progress(tmp_path, silent).turn_to("02_polling")
+
+    assert Progress(tmp_path, silent).current(lessons) == lessons[1]
+
+
+def test_a_lesson_that_is_finished_gives_way_to_the_next_undone_one(tmp_path, lessons):
+    progress = Progress(tmp_path, silent)
+    progress.turn_to("02_polling")
+
+    following = progress.finish(lessons[1], lessons)
+
+    assert following == lessons[0]
+    assert progress.current(lessons) == lessons[0]
+
+
+def test_there_is_no_current_lesson_without_lessons(tmp_path):
+    assert Progress(tmp_path, silent).current([]) is None

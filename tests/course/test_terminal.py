@@ -1,0 +1,588 @@
+"""What is printed, compared as a whole at two widths; and that nothing printed is ever obeyed."""
+
+# ruff: noqa: RUF001 - the sign of a task that was skipped is a dash.
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from little_course import make_course
+from rich.text import Text
+
+from course.compare import comparison
+from course.curriculum import Task
+from course.progress import Progress
+from course.report import LessonResult, Report, TaskResult
+from course.screen import View, frame
+from course.terminal import Painter, crop, make_console, printable
+from course.work import Hint, Pair
+
+CARD = """\
+ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over it"}
+ada   ← 500 Internal Server Error
+carol ✂ connection cut
+      … 3 more
+expected: 201 Created, with the address of the message in its Location header, and the message
+got: 500 Internal Server Error
+in your code: app.py:31 create → KeyError: 'text'
+    message["text"]
+next: python -m course hint 1 create"""
+
+NEEDS = "It needs create, which is not passed yet."
+ENDED = "The grader ended before it could judge this."
+LACKS = "There is no browser here. Install Chromium."
+LONG = "A posted message is kept and gets an address of its own, which is told"
+FAILED = LessonResult(
+    "01_rest",
+    "A board over REST",
+    [
+        TaskResult("create", LONG, 2, "failed", CARD),
+        TaskResult(
+            "read", "It is read there", 1, "blocked", "It needs create, which is not passed yet."
+        ),
+        TaskResult("list", "Oldest first", 1, "passed"),
+        TaskResult(
+            "keep", "201 is kept", 2, "error", "The grader ended before it could judge this."
+        ),
+        TaskResult(
+            "page", "In a browser", 1, "skipped", "There is no browser here. Install Chromium."
+        ),
+    ],
+    notes=["requests.py in your folder has the name of a library. Give it another name."],
+)
+PASSED = LessonResult("02_polling", "A client that polls", [TaskResult("etag", "304", 3, "passed")])
+
+
+def printed(lines_of, width: int, encoding: str = "utf-8") -> str:
+    """Return what a console that is no terminal would be given."""
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", newline="\n")
+    painter = Painter(make_console(file, width))
+    for line in lines_of(painter):
+        painter.console.print(line, soft_wrap=True)
+    file.flush()
+    return "\n" + raw.getvalue().decode(encoding)
+
+
+def report_of(*lessons: LessonResult, verbose: bool = False):
+    """Return what makes the lines of a report."""
+    return lambda painter: painter.report(Report(7, list(lessons)), verbose)
+
+
+def test_a_report_at_100_columns():
+    assert (
+        printed(report_of(FAILED), 100)
+        == """
+01_rest  A board over REST                                                                       1/7
+  note: requests.py in your folder has the name of a library. Give it another name.
+  ✗ create  A posted message is kept and gets an address of its own, which is told               0/2
+        ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over
+                it"}
+        ada   ← 500 Internal Server Error
+        carol ✂ connection cut
+              … 3 more
+        expected: 201 Created, with the address of the message in its Location header, and the
+            message
+        got: 500 Internal Server Error
+        in your code: app.py:31 create → KeyError: 'text'
+            message["text"]
+        next: python -m course hint 1 create
+  ◌ read    It is read there  needs create                                                       0/1
+  ✓ list    Oldest first                                                                         1/1
+  ! keep    201 is kept                                                                          0/2
+        The grader ended before it could judge this.
+  – page    In a browser                                                                         0/1
+        There is no browser here. Install Chromium.
+
+1 of 7 points  1 passed, 1 failed, 1 error, 1 blocked, 1 skipped                              seed 7
+"""
+    )
+
+
+def test_a_report_at_60_columns():
+    assert (
+        printed(report_of(FAILED), 60)
+        == """
+01_rest  A board over REST                               1/7
+  note: requests.py in your folder has the name of a
+        library. Give it another name.
+  ✗ create  A posted message is kept and gets an         0/2
+            address of its own, which is told
+    ada   → POST /rooms/lobby/messages {"author": "ada",
+            "text": "the quick brown fox jumps over it"}
+    ada   ← 500 Internal Server Error
+    carol ✂ connection cut
+          … 3 more
+    expected: 201 Created, with the address of the message
+        in its Location header, and the message
+    got: 500 Internal Server Error
+    in your code: app.py:31 create → KeyError: 'text'
+        message["text"]
+    next: python -m course hint 1 create
+  ◌ read    It is read there  needs create               0/1
+  ✓ list    Oldest first                                 1/1
+  ! keep    201 is kept                                  0/2
+    The grader ended before it could judge this.
+  – page    In a browser                                 0/1
+    There is no browser here. Install Chromium.
+
+1 of 7 points  1 passed, 1 failed, 1 error, 1         seed 7
+             blocked, 1 skipped
+"""
+    )
+
+
+def test_a_report_without_unicode():
+    assert (
+        printed(report_of(FAILED), 60, "ascii")
+        == """
+01_rest  A board over REST                               1/7
+  note: requests.py in your folder has the name of a
+        library. Give it another name.
+  x create  A posted message is kept and gets an         0/2
+            address of its own, which is told
+    ada   -> POST /rooms/lobby/messages {"author": "ada",
+             "text": "the quick brown fox jumps over it"}
+    ada   <- 500 Internal Server Error
+    carol >< connection cut
+          ... 3 more
+    expected: 201 Created, with the address of the message
+        in its Location header, and the message
+    got: 500 Internal Server Error
+    in your code: app.py:31 create -> KeyError: 'text'
+        message["text"]
+    next: python -m course hint 1 create
+  o read    It is read there  needs create               0/1
+  + list    Oldest first                                 1/1
+  ! keep    201 is kept                                  0/2
+    The grader ended before it could judge this.
+  - page    In a browser                                 0/1
+    There is no browser here. Install Chromium.
+
+1 of 7 points  1 passed, 1 failed, 1 error, 1         seed 7
+             blocked, 1 skipped
+"""
+    )
+
+
+def test_a_lesson_that_passed_is_one_line():
+    assert (
+        printed(report_of(PASSED), 60)
+        == """
+✓ 02_polling  A client that polls                        3/3
+"""
+    )
+
+
+def test_several_lessons_show_one_card_each():
+    assert (
+        printed(report_of(PASSED, FAILED, PASSED), 100)
+        == """
+✓ 02_polling  A client that polls                                                                3/3
+
+01_rest  A board over REST                                                                       1/7
+  note: requests.py in your folder has the name of a library. Give it another name.
+  ✗ create  A posted message is kept and gets an address of its own, which is told               0/2
+        ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over
+                it"}
+        ada   ← 500 Internal Server Error
+        carol ✂ connection cut
+              … 3 more
+        expected: 201 Created, with the address of the message in its Location header, and the
+            message
+        got: 500 Internal Server Error
+        in your code: app.py:31 create → KeyError: 'text'
+            message["text"]
+        next: python -m course hint 1 create
+  ◌ read    It is read there  needs create                                                       0/1
+  ✓ list    Oldest first                                                                         1/1
+  ! keep    201 is kept                                                                          0/2
+  – page    In a browser                                                                         0/1
+    2 more cards: `python -m course check 01_rest` or --verbose shows all.
+
+✓ 02_polling  A client that polls                                                                3/3
+
+7 of 13 points  3 passed, 1 failed, 1 error, 1 blocked, 1 skipped                             seed 7
+"""
+    )
+
+
+def test_several_lessons_that_passed_are_a_line_each():
+    assert (
+        printed(report_of(PASSED, PASSED), 60)
+        == """
+✓ 02_polling  A client that polls                        3/3
+✓ 02_polling  A client that polls                        3/3
+
+6 of 6 points  2 passed                               seed 7
+"""
+    )
+
+
+HINT = Hint(
+    Task("create", "A posted message is kept"),
+    3,
+    3,
+    "- `url_for` names the *address*.\n- The status is 201.\n\n"
+    "```python\nreturn message, 201\n```\n",
+)
+
+
+def watched(tmp_path: Path, *results: TaskResult, **more) -> View:
+    """Return what the watch knows after a check."""
+    lessons = make_course(tmp_path)
+    found = {result.id: result for result in results or FAILED.tasks}
+    view = View(lessons, Progress(tmp_path, print), lessons[0], **more)
+    view.tasks = [Task(result.id, result.title, result.points) for result in found.values()]
+    view.results, view.checking, view.seconds = found, False, 0.14
+    return view
+
+
+def framed(view: View, width: int, height: int) -> str:
+    """Return the watch screen in a window of this size."""
+    return printed(lambda painter: frame(view, painter, height), width)
+
+
+def test_the_map(tmp_path):
+    lessons = make_course(tmp_path)
+    progress = Progress(tmp_path, print)
+    progress.record(LessonResult("01_rest", "", [TaskResult("create", "", 2, "passed")]))
+
+    assert (
+        printed(lambda painter: painter.course_map(lessons, progress, lessons[0]), 60)
+        == """
+Beyond REST                                    2 of 7 points
+
+  ▸ 01  A board over REST                        ✓··     2/4
+    02  A client that polls                        ·     0/3
+"""
+    )
+
+
+def test_the_watch_screen_at_100_columns(tmp_path):
+    view = watched(tmp_path)
+
+    assert (
+        framed(view, 100, 26)
+        == """
+01_rest  A board over REST                                                                       1/7
+────────────────────────────────────────────────────────────────────────────────────────────────────
+  ✗ create  A posted message is kept and gets an address of its own, which is told               0/2
+  ◌ read    It is read there  needs create                                                       0/1
+  ✓ list    Oldest first                                                                         1/1
+  ! keep    201 is kept                                                                          0/2
+  – page    In a browser                                                                         0/1
+
+    ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over
+            it"}
+    ada   ← 500 Internal Server Error
+    carol ✂ connection cut
+          … 3 more
+    expected: 201 Created, with the address of the message in its Location header, and the message
+    got: 500 Internal Server Error
+    in your code: app.py:31 create → KeyError: 'text'
+        message["text"]
+    next: python -m course hint 1 create
+
+
+
+
+
+Checked in 0.14 s. Waiting for a save in lessons/01_rest.
+────────────────────────────────────────────────────────────────────────────────────────────────────
+h hint   d docs   n next   p previous   l list   r reset   c check   q quit
+"""
+    )
+
+
+def test_the_watch_screen_at_60_columns_keeps_what_matters_of_a_card(tmp_path):
+    view = watched(tmp_path)
+
+    assert (
+        framed(view, 60, 18)
+        == """
+01_rest  A board over REST                               1/7
+────────────────────────────────────────────────────────────
+  ✗ create  A posted message is kept and gets an addre…  0/2
+  ◌ read    It is read there  needs create               0/1
+  ✓ list    Oldest first                                 1/1
+  ! keep    201 is kept                                  0/2
+
+  … 5 more lines
+  expected: 201 Created, with the address of the message in
+      its Location header, and the message
+  got: 500 Internal Server Error
+  in your code: app.py:31 create → KeyError: 'text'
+      message["text"]
+  next: python -m course hint 1 create
+Checked in 0.14 s. Waiting for a save in lessons/01_rest.
+────────────────────────────────────────────────────────────
+h hint   d docs   n next   p previous   l list   r reset
+c check   q quit
+"""
+    )
+
+
+def test_the_watch_screen_in_a_window_of_eight_lines(tmp_path):
+    view = watched(tmp_path)
+
+    assert (
+        framed(view, 60, 8)
+        == """
+01_rest  A board over REST                               1/7
+  ✗ create  A posted message is kept and gets an addre…  0/2
+  ◌ read    It is read there  needs create               0/1
+
+  … 8 more lines
+  expected: 201 Created, with the address of the message in
+  got: 500 Internal Server Error
+  in your code: app.py:31 create → KeyError: 'text'
+"""
+    )
+
+
+def test_a_hint_stands_below_the_card_where_there_is_room(tmp_path):
+    view = watched(tmp_path, hint=HINT)
+
+    assert (
+        framed(view, 100, 32)
+        == """
+01_rest  A board over REST                                                                       1/7
+────────────────────────────────────────────────────────────────────────────────────────────────────
+  ✗ create  A posted message is kept and gets an address of its own, which is told               0/2
+  ◌ read    It is read there  needs create                                                       0/1
+  ✓ list    Oldest first                                                                         1/1
+  ! keep    201 is kept                                                                          0/2
+  – page    In a browser                                                                         0/1
+
+    ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over
+            it"}
+    ada   ← 500 Internal Server Error
+    carol ✂ connection cut
+          … 3 more
+    expected: 201 Created, with the address of the message in its Location header, and the message
+    got: 500 Internal Server Error
+    in your code: app.py:31 create → KeyError: 'text'
+        message["text"]
+    next: python -m course hint 1 create
+
+  hint 3 of 3 for create
+     • url_for names the address.
+     • The status is 201.
+
+     return message, 201
+    That was the last hint. Next: `python -m course solution 1 --anyway`
+
+
+
+
+Checked in 0.14 s. Waiting for a save in lessons/01_rest.
+────────────────────────────────────────────────────────────────────────────────────────────────────
+h hint   d docs   n next   p previous   l list   r reset   c check   q quit
+"""
+    )
+
+
+def test_a_hint_takes_the_place_of_the_card_where_there_is_not(tmp_path):
+    view = watched(tmp_path, hint=HINT)
+
+    assert (
+        framed(view, 60, 18)
+        == """
+01_rest  A board over REST                               1/7
+────────────────────────────────────────────────────────────
+  ✗ create  A posted message is kept and gets an addre…  0/2
+  ◌ read    It is read there  needs create               0/1
+  ✓ list    Oldest first                                 1/1
+  ! keep    201 is kept                                  0/2
+
+  hint 3 of 3 for create
+     • url_for names the address.
+     • The status is 201.
+
+     return message, 201
+    That was the last hint. Next: `python -m course solution
+    1 --anyway`
+Checked in 0.14 s. Waiting for a save in lessons/01_rest.
+────────────────────────────────────────────────────────────
+h hint   d docs   n next   p previous   l list   r reset
+c check   q quit
+"""
+    )
+
+
+def test_a_complete_lesson_points_to_the_next(tmp_path):
+    view = watched(tmp_path, *PASSED.tasks)
+
+    assert (
+        framed(view, 60, 12)
+        == """
+01_rest  A board over REST                               3/3
+────────────────────────────────────────────────────────────
+  ✓ etag  304                                            3/3
+
+    Every task of this lesson passes.
+    n  next: 02_polling, A client that polls
+    s  your answer beside ours
+
+Checked in 0.14 s. Waiting for a save in lessons/01_rest.
+────────────────────────────────────────────────────────────
+h hint   d docs   n next   p previous   l list   r reset
+c check   q quit
+"""
+    )
+
+
+def test_the_list_of_lessons(tmp_path):
+    view = watched(tmp_path, mode="list", cursor=1)
+
+    assert (
+        framed(view, 60, 9)
+        == """
+Beyond REST
+────────────────────────────────────────────────────────────
+  ▸ 01  A board over REST                        ···     0/4
+    02  A client that polls                        ·     0/3
+
+
+
+────────────────────────────────────────────────────────────
+↑↓ move   enter choose   l back   q quit
+"""
+    )
+
+
+def test_a_reset_is_asked_about(tmp_path):
+    view = watched(tmp_path, mode="ask")
+
+    assert (
+        framed(view, 60, 9)
+        == """
+01_rest  A board over REST                               1/7
+────────────────────────────────────────────────────────────
+
+  Write the starter of lessons/01_rest again?
+  What you have there is kept in .course/kept, so nothing is
+  lost.
+
+────────────────────────────────────────────────────────────
+y yes   n no
+"""
+    )
+
+
+def test_verdicts_of_an_earlier_check_are_dim_until_there_are_new_ones(tmp_path):
+    view = watched(tmp_path, checking=True)
+    view.checking, view.fresh = True, {"create"}
+    painter = Painter(make_console(io.StringIO(), 60))
+
+    head, _, create, _, listed, *_ = frame(view, painter, 18)
+
+    assert "checking…" in head.plain
+    assert "dim" not in {span.style for span in create.spans}
+    assert "dim" in {span.style for span in listed.spans}
+
+
+@pytest.mark.parametrize("mode", ["tasks", "list", "ask", "page"])
+@pytest.mark.parametrize(("width", "height"), [(20, 1), (20, 3), (30, 5), (60, 10), (200, 60)])
+def test_the_watch_screen_fits_any_window(tmp_path, mode, width, height):
+    view = watched(tmp_path, mode=mode, hint=HINT, page=[Text("x" * 300)] * 100, notice="y " * 200)
+    painter = Painter(make_console(io.StringIO(), width))
+
+    lines = frame(view, painter, height)
+
+    assert len(lines) == height
+    assert max(line.cell_len for line in lines) <= width
+
+
+def test_a_card_that_is_cropped_keeps_its_verdict_and_the_end_of_the_wire():
+    painter = Painter(make_console(io.StringIO(), 100))
+    wire = "".join(f"ada → {number}\n" for number in range(9))
+
+    lines = crop(painter.card(f"{wire}expected: 1\ngot: 2\nnext: 3", 0), 6, "{} more")
+
+    assert [line.plain for line in lines] == [
+        "7 more",
+        *("ada → 7", "ada → 8", "expected: 1", "got: 2", "next: 3"),
+    ]
+
+
+MINE = "def f():\n    return 1\n"
+OURS = "def f():\n    # One \x1b more.\n    return 2\n"
+
+
+def test_an_answer_is_compared_line_by_line_where_it_is_narrow():
+    shown = printed(lambda painter: comparison([Pair("app.py", MINE, OURS)], painter), 60)
+
+    assert (
+        shown
+        == """
+app.py   - yours   + ours
+ def f():
+-    return 1
++    # One \\x1b more.
++    return 2
+"""
+    )
+
+
+def test_an_answer_is_compared_side_by_side_where_it_is_wide():
+    raw = io.StringIO()
+    painter = Painter(make_console(raw, 140), 200)
+
+    lines = [line.plain for line in comparison([Pair("app.py", MINE, OURS)], painter)]
+
+    assert [line[:14] for line in lines[2:]] == [
+        "  def f():    ",
+        "-     return 1",
+        " " * 14,
+    ]
+    assert [line[69:] for line in lines[2:]] == [
+        "│   def f():",
+        "│ +     # One \\x1b more.",
+        "│ +     return 2",
+    ]
+
+
+def test_the_same_answer_is_said_to_be_the_same():
+    shown = printed(lambda painter: comparison([Pair("app.py", MINE, MINE)], painter), 60)
+
+    assert shown.strip() == "app.py  the same"
+
+
+def test_what_a_terminal_could_obey_is_spelled_out():
+    evil = "\x1b[2J\x07 \x9b31m \u202eevil [bold]not bold[/bold] :smile: \r\n"
+
+    shown = printed(lambda painter: [painter.text(evil)], 100)
+
+    assert shown == "\n\\x1b[2J\\x07 \\x9b31m \\u202eevil [bold]not bold[/bold] :smile: \\r\\n\n"
+
+
+def test_half_a_surrogate_pair_can_be_printed():
+    assert printable("a\ud800b") == "a\\ud800b"
+
+
+def test_a_card_cannot_bring_control_sequences_to_the_screen():
+    task = TaskResult("create", "title", 1, "failed", "got: \x1b]0;owned\x07\n\x1b[1A over")
+
+    shown = printed(report_of(LessonResult("01_rest", "x", [task])), 60)
+
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(width):
+    shown = printed(report_of(FAILED, PASSED, verbose=True), width)
+
+    assert max(len(line) for line in shown.splitlines()) <= width
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    shown = printed(report_of(FAILED), 100)
+
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown)

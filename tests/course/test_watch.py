@@ -1,0 +1,418 @@
+"""The watch, driven as a learner drives it: keys into a terminal, saves into a folder."""
+
+import contextlib
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import watchfiles
+
+from course import keys, watch
+from course.curriculum import ROOT, Lesson
+from course.grading.processes import PATIENCE
+from course.markers import replace, without_markers
+from course.starters import starter_files
+
+try:
+    import fcntl
+    import pty
+    import termios
+except ImportError:  # Windows
+    pty = None
+
+needs_pty = pytest.mark.skipif(pty is None, reason="Windows has no pseudo-terminals for Python")
+SECONDS = 30 * PATIENCE  # in which anything awaited must come
+ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Lesson:
+    """Lesson 1 of the course as it is."""
+    return Lesson("01_rest")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the course with fresh starters, in a path with a space."""
+    root = tmp_path / "a copy"
+    skip = shutil.ignore_patterns("__pycache__", "answers", ".*")
+    for name in ("course", "docs", "solutions"):
+        shutil.copytree(ROOT / name, root / name, ignore=skip)
+    (root / "tests").mkdir()
+    for test in [*ROOT.glob("tests/*.py"), ROOT / "requirements.txt"]:
+        shutil.copy(test, root / "tests" if test.suffix == ".py" else root)
+    for slug in ("01_rest", "02_polling"):
+        for name, content in starter_files(Lesson(slug)).items():
+            (root / "lessons" / slug).mkdir(parents=True, exist_ok=True)
+            (root / "lessons" / slug / name).write_bytes(content)
+    return root
+
+
+def answer(lesson: Lesson, **code: str) -> str:
+    """Return the solution's app.py, with other code in the regions that are named."""
+    text = (lesson.solution / "app.py").read_text("utf-8")
+    for name, body in code.items():
+        text = replace(text, ".py", name, body)
+    return without_markers(text, ".py")
+
+
+class Terminal:
+    """`python -m course` in a pseudo-terminal of its own."""
+
+    def __init__(self, tree: Path, columns: int = 100, rows: int = 30, **env: str) -> None:
+        self.screen, self._slave = pty.openpty()
+        self.resize(columns, rows)
+        self.before = termios.tcgetattr(self._slave)
+        unset = ("NO_COLOR", "COLUMNS", "LINES", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+        kept = {name: value for name, value in os.environ.items() if name not in unset}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "course"],
+            cwd=tree,
+            env=kept | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"} | env,
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        self.raw = ""
+        self._place = 0
+        self._news = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(self.screen, 65536):
+                with self._news:
+                    self.raw += data.decode("utf-8", "replace")
+                    self._news.notify_all()
+
+    @property
+    def text(self) -> str:
+        """All that was drawn so far, one frame after another, without colours and moves."""
+        return ESCAPES.sub("", self.raw).replace("\r\n", "\n")
+
+    def awaits(self, wanted: str) -> None:
+        """Wait until this is drawn, after what was awaited before."""
+        deadline = time.monotonic() + SECONDS
+        with self._news:
+            while (place := self.text.find(wanted, self._place)) < 0:
+                if not self._news.wait(deadline - time.monotonic()):
+                    drawn = self.text[self._place :][-4000:]
+                    raise AssertionError(f"{wanted!r} was not drawn, but:\n{drawn}")
+            self._place = place + len(wanted)
+
+    def press(self, key: str) -> None:
+        """Press a key. What is awaited next has to be drawn after it."""
+        self._place = len(self.text)
+        os.write(self.screen, key.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the window another size."""
+        termios.tcsetwinsize(self._slave, (rows, columns))
+
+    def ends(self) -> int:
+        """Wait for the end. Returns the exit status, once the terminal is as it was found."""
+        status = self.process.wait(SECONDS)
+        assert termios.tcgetattr(self._slave) == self.before
+        if "\x1b[?1049h" in self.raw:
+            self.awaits_raw("\x1b[?1049l")
+            self.awaits_raw("\x1b[?25h")
+        return status
+
+    def awaits_raw(self, sequence: str) -> None:
+        """Wait for a control sequence."""
+        with self._news:
+            assert self._news.wait_for(lambda: sequence in self.raw, SECONDS)
+
+    def close(self) -> None:
+        """End what the test left."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._slave)
+
+
+@pytest.fixture
+def start(tree):
+    """Start the watch of the copied course; ends what is still running after the test."""
+    started = []
+
+    def start(columns: int = 100, rows: int = 30, **env: str) -> Terminal:
+        started.append(Terminal(tree, columns, rows, **env))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.close()
+
+
+def nothing_runs_in(group: int) -> bool:
+    """Return whether every process of the group has ended."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        os.sched_yield() if hasattr(os, "sched_yield") else None
+    return False
+
+
+@needs_pty
+def test_a_learner_goes_from_a_failing_save_to_the_next_lesson(start, tree, lesson):
+    app = tree / "lessons" / "01_rest" / "app.py"
+    terminal = start()
+    terminal.awaits("Beyond REST")
+    terminal.awaits("Checked in")
+
+    app.write_text(answer(lesson, create="return {}, 200"), "utf-8")
+    terminal.awaits("checking…")
+    terminal.awaits("✗ create")
+    terminal.awaits("expected: 201 Created")
+    terminal.awaits("got: 200 OK")
+    terminal.awaits("next: python -m course hint 1 create")
+
+    terminal.awaits("Checked in")
+    terminal.press("h")
+    terminal.awaits("hint 1 of 3 for create")
+
+    app.write_text(answer(lesson), "utf-8")
+    terminal.awaits("checking…")
+    terminal.awaits("✓ create")
+    terminal.awaits("13/13")
+    terminal.awaits("Every task of this lesson passes.")
+    terminal.awaits("n  next: 02_polling")
+
+    terminal.press("s")
+    terminal.awaits("app.py  the same")
+    terminal.press("b")
+    terminal.awaits("Every task of this lesson passes.")
+
+    terminal.press("n")
+    terminal.awaits("02_polling")
+    terminal.awaits("Checked in")
+    terminal.press("q")
+
+    assert terminal.ends() == 0
+    assert nothing_runs_in(terminal.process.pid)
+    progress = (tree / ".course" / "progress.json").read_text("utf-8")
+    assert '"current": "02_polling"' in progress
+    assert '"create"' in progress
+
+
+@needs_pty
+@pytest.mark.parametrize(
+    ("ends_it", "status"), [("\x03", 130), ("SIGTERM", 143), ("SIGHUP", 129)], ids=repr
+)
+def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
+    terminal = start()
+    terminal.awaits("create")
+
+    if ends_it.startswith("SIG"):
+        terminal.process.send_signal(getattr(signal, ends_it))
+    else:
+        terminal.press(ends_it)
+
+    assert terminal.ends() == status
+    assert nothing_runs_in(terminal.process.pid)
+    assert "Traceback" not in terminal.text
+
+
+@needs_pty
+def test_the_terminal_is_as_it_was_after_a_fault_of_ours(start, tree):
+    with (tree / "course" / "watch.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef _fail(self):\n    raise RuntimeError('boom')\n\nWatch._hint = _fail\n")
+    terminal = start()
+    terminal.awaits("Checked in")
+
+    terminal.press("h")
+    terminal.awaits("The course itself failed, not your code (RuntimeError: boom).")
+
+    assert terminal.ends() == 2
+    assert "Traceback" not in terminal.text
+
+
+@needs_pty
+def test_a_save_during_a_check_starts_it_again(start, tree, lesson):
+    app = tree / "lessons" / "01_rest" / "app.py"
+    terminal = start()
+    terminal.awaits("Checked in")
+
+    app.write_text("while True:\n    pass\n", "utf-8")
+    terminal.awaits("checking…")
+    app.write_text(answer(lesson), "utf-8")
+
+    terminal.awaits("Every task of this lesson passes.")
+    terminal.press("q")
+    assert terminal.ends() == 0
+
+
+@needs_pty
+def test_a_lesson_folder_may_go_and_is_brought_back_by_a_reset(start, tree):
+    folder = tree / "lessons" / "01_rest"
+    terminal = start()
+    terminal.awaits("Checked in")
+
+    shutil.rmtree(folder)
+    terminal.awaits("is not there")
+    terminal.press("r")
+    terminal.awaits("Write the starter of lessons/01_rest again?")
+    terminal.press("y")
+
+    terminal.awaits("lessons/01_rest is as it starts again.")
+    terminal.awaits("✗ create")
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert (folder / "app.py").read_bytes() == starter_files(Lesson("01_rest"))["app.py"]
+
+
+@needs_pty
+def test_the_list_leads_to_any_lesson(start):
+    terminal = start()
+    terminal.awaits("Checked in")
+
+    terminal.press("l")
+    terminal.awaits("enter choose")
+    terminal.press("\x1b[B")
+    terminal.press("\r")
+
+    terminal.awaits("02_polling  ")
+    terminal.press("p")
+    terminal.awaits("01_rest  ")
+    terminal.press("q")
+    assert terminal.ends() == 0
+
+
+@needs_pty
+def test_a_resize_draws_again_for_the_new_size(start):
+    terminal = start(100, 30, NO_COLOR="1")
+    terminal.awaits("─" * 100)
+
+    terminal.resize(60, 20)
+    terminal.awaits("\n" + "─" * 60 + "\n")
+    terminal.awaits("quit")
+
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", terminal.raw)
+
+
+@needs_pty
+def test_a_dumb_terminal_gets_lines_and_no_control_sequence(start):
+    terminal = start(60, 20, TERM="dumb")
+    terminal.awaits("✗ create")
+    terminal.awaits("Checked in")
+
+    terminal.press("q")
+
+    assert terminal.ends() == 0
+    assert "\x1b" not in terminal.raw
+
+
+@needs_pty
+def test_a_terminal_without_unicode_gets_ascii(start):
+    terminal = start(60, 20, PYTHONIOENCODING="ascii")
+    terminal.awaits("x create")
+    terminal.awaits("Checked in")
+
+    terminal.press("q")
+
+    assert terminal.ends() == 0
+    assert terminal.raw.isascii()
+
+
+# Saves
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A lesson's folder with one file."""
+    (tmp_path / "lessons" / "01_rest").mkdir(parents=True)
+    (tmp_path / "lessons" / "01_rest" / "app.py").write_text("one")
+    return tmp_path / "lessons" / "01_rest"
+
+
+@contextlib.contextmanager
+def saves_of(folder: Path):
+    """Yield a queue that gets an event for each save in the folder."""
+    events: queue.Queue = queue.Queue()
+    saves = watch.Saves(folder, events.put)
+    try:
+        yield events
+    finally:
+        saves.close()
+
+
+def test_a_save_is_told_once(folder):
+    with saves_of(folder) as events:
+        (folder / "app.py").write_text("two!")
+
+        assert events.get(timeout=SECONDS) == watch.Saved()
+
+        (folder / "later.py").write_text("three")  # Whatever else is told now is of this save.
+        assert events.get(timeout=SECONDS) == watch.Saved()
+
+
+def test_what_is_no_code_is_not_told(folder):
+    (folder / "static").mkdir()
+    before = watch.fingerprint(folder)
+
+    for name in ("board.sqlite3", "log.txt", ".app.py.swp", "app.py~", "4913"):
+        (folder / name).write_text("x")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "app.py").write_text("x")
+    assert watch.fingerprint(folder) == before
+
+    (folder / "static" / "page.js").write_text("x")
+    assert watch.fingerprint(folder) != before
+
+
+def test_a_folder_that_goes_and_comes_back_is_told_twice(folder):
+    with saves_of(folder) as events:
+        shutil.rmtree(folder.parent)
+        assert events.get(timeout=SECONDS) == watch.Saved()
+
+        folder.mkdir(parents=True)
+        (folder / "app.py").write_text("two")
+        assert events.get(timeout=SECONDS) == watch.Saved()
+
+
+def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
+    def no_events(*_: object, **__: object):
+        raise OSError("the limit on the number of watches is reached")
+
+    monkeypatch.setattr(watchfiles, "watch", no_events)
+    with saves_of(folder) as events:
+        (folder / "app.py").write_text("two!")
+
+        assert events.get(timeout=SECONDS) == watch.Saved()
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("sent", "names"),
+    [
+        ("h", ["h"]),
+        ("Q", ["q"]),
+        ("\x1b[A", ["up"]),
+        ("\x1bOB", ["down"]),
+        ("\x1b", ["escape"]),
+        ("\x1b[Aq\x1b[B", ["up", "q", "down"]),
+        ("\r", ["enter"]),
+        ("\x1b[15~x", ["x"]),
+        ("\x00\x07é", ["é"]),
+    ],
+)
+def test_what_a_terminal_sends_is_named(sent, names):
+    assert keys.split(sent) == names
