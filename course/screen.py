@@ -11,6 +11,8 @@ from course.report import TaskResult
 from course.terminal import NARROW, CardLine, Painter, crop
 from course.work import Hint
 
+CARD = 5  # lines, below which a card is left out to make room for a hint
+
 Mode = Literal["tasks", "list", "ask", "page"]
 
 
@@ -164,10 +166,11 @@ def _pane(view: View, painter: Painter, room: int) -> list[Text]:
     hint = painter.hint(view.hint, view.lesson, 2) if view.hint else []
     if view.done and not hint and not card:
         return _complete(view, painter)
-    if len(card) + len(hint) + bool(hint) > room and hint:
+    left = room - len(hint) - bool(hint)
+    if hint and len(card) > left < CARD:
         return hint  # There is no room for both, and the hint was asked for.
     more = painter.text(" " * _indent(painter) + "… {} more lines").plain
-    lines = crop(card, room - len(hint) - bool(hint), more)
+    lines = crop(card, left, more)
     return [*lines, *([Text()] if hint and lines else []), *hint]
 
 

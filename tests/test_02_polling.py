@@ -16,6 +16,7 @@ from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, Scripte
 
 JSON = {"Content-Type": "application/json"}
 COST = ["requests", "empty", "bytes_sent", "bytes_received", "messages", "mean_age"]
+LATER = Reply(503, {"Retry-After": "60"})
 EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
 NEAR = 0.002  # seconds; ages are in milliseconds
 
@@ -237,15 +238,16 @@ def test_backoff_is_random_between_half_and_the_whole_of_a_doubled_interval(stag
     cases = [(1, 0.5), (2, 0.5), (3, 0.25), (4, 1.0), (6, 1.0), (50, 0.2), (5000, 0.2)]
 
     for failures, interval in cases:
-        seconds = [backoff(failures, interval) for _ in range(40)]
+        whole, seconds = min(30.0, interval * 2 ** min(failures, 50)), []
+        for _ in range(40):
+            seconds.append(backoff(failures, interval))
 
-        whole = min(30.0, interval * 2 ** min(failures, 50))
-        numbers = all(type(wait) in (int, float) for wait in seconds)
-        expect(numbers, "a number of seconds", seconds)
-        inside = all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in seconds)
-        expect(inside, f"waits from {whole / 2:g} to {whole:g} s", seconds)
+            number = type(seconds[-1]) in (int, float)
+            expect(number, "a number of seconds", seconds[-1])
+            inside = whole / 2 - 1e-9 <= seconds[-1] <= whole + 1e-9
+            expect(inside, f"a wait from {whole / 2:g} to {whole:g} s", seconds[-1])
         spread = max(seconds) - min(seconds)
-        expect(spread > whole / 8, "waits that differ by chance", seconds)
+        expect(spread > whole / 8, "waits that differ by chance", seconds[:5])
 
 
 @task("faults")
@@ -323,7 +325,7 @@ def test_a_refused_connection_is_tried_again(stage, board):
 def test_a_board_that_says_nothing_is_given_up_and_asked_again(stage, board):
     board.order(SILENCE)
 
-    program = read(stage, board, 0.02, "--timeout", 0.2)
+    program = read(stage, board, 0.02, "--timeout", 0.1)
 
     expect_all_read(program, board)
 
@@ -331,26 +333,25 @@ def test_a_board_that_says_nothing_is_given_up_and_asked_again(stage, board):
 # stop
 
 
-@task("stop", "It ends when it is told to", points=1, needs="cursor")
+@task("stop", "It ends when it is told to", points=1, needs="faults")
 def test_the_end_of_for_ends_it_whatever_it_is_doing(stage):
-    start, programs = time.monotonic(), []
-    for reply in (GOOD, Reply(503, {"Retry-After": "60"}), SILENCE):
+    programs = []
+    for reply in (GOOD, LATER, SILENCE):
         board = stage.use(ScriptedBoard(stage))
         board.order(reply)
-        programs.append(read(stage, board, 30, "--for", 0.3))
+        programs.append(read(stage, board, 0.05, "--for", 0.3))
 
     for program in programs:
         expect_end(program)
-
-    seconds = time.monotonic() - start
-    expect(seconds >= 0.3 * EARLY, "it to go on for 0.3 s", f"{seconds:.2f} s")
 
 
 @task("stop")
 def test_ctrl_c_ends_it_while_it_waits(stage, board):
     board.post()
-    program = read(stage, board, 30)
+    board.order(GOOD, LATER)
+    program = read(stage, board, 0.02)
     expect_printed(program, board.messages)
+    board.wait_for(2, program)
 
     program.interrupt()
 
@@ -360,7 +361,7 @@ def test_ctrl_c_ends_it_while_it_waits(stage, board):
 @task("stop")
 def test_ctrl_c_ends_it_while_it_waits_for_an_answer(stage, board):
     board.order(SILENCE)
-    program = read(stage, board, 30)
+    program = read(stage, board, 0.02)
     board.wait_for(1, program)
 
     program.interrupt()
@@ -377,7 +378,7 @@ def expect_near(name: str, got: object, wanted: float, part: float) -> None:
     expect(met, f"{name} to be {wanted:g}, or within {part:.0%} of it", got)
 
 
-@task("cost", "It knows what it costs", points=2, needs="cursor")
+@task("cost", "It knows what it costs", points=2, needs="faults")
 def test_its_numbers_are_those_that_the_board_counted(stage, board):
     def one_post(exchange: Exchange) -> None:
         if len(board.log) == 6:

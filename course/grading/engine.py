@@ -108,7 +108,7 @@ class _Worker:
         """End the job that it is at."""
         if self.pid:
             with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
         else:
             self._process.kill()
 

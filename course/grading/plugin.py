@@ -1,8 +1,6 @@
 """The pytest plugin that grades: `pytest tests/test_01_rest.py` and the runner both use it."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,122 +8,14 @@ import pytest
 from course.curriculum import ROOT
 from course.grading.card import card
 from course.grading.expect import Unmet
-from course.grading.processes import (
-    ADDRESS,
-    Child,
-    Nursery,
-    Spares,
-    Template,
-    Trouble,
-    can_fork,
-)
+from course.grading.processes import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.stage import Stage
-from course.report import TaskResult
-
-
-class Blocked(pytest.skip.Exception):
-    """A task that says nothing yet, because one that it needs is not passed."""
-
-    allow_module_level = False
-
-
-@dataclass
-class Verdict:
-    """What is known of one task so far."""
-
-    title: str
-    points: int
-    needs: tuple[str, ...]
-    left: int = 0  # tests that have not reported
-    status: str = "passed"
-    message: str = ""
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether each of its tests has reported that it passed."""
-        return self.left == 0 and self.status == "passed"
-
-
-@dataclass
-class Grading:
-    """What one run of a lesson's tests grades, and what it has found."""
-
-    folder: Path
-    seed: int
-    start: Callable[[], Child]
-    verbose: bool = False
-    on_task: Callable[[TaskResult], None] = lambda result: None
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    files: dict[Path, tuple] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def expect(self, items: list[pytest.Item]) -> None:
-        """Count the tests of each task before the first is run."""
-        self.files = fingerprints()
-        for item in items:
-            mark = item.get_closest_marker("task")
-            task_id = mark.args[0]
-            new = Verdict(mark.kwargs["title"], mark.kwargs["points"], mark.kwargs["needs"])
-            self.verdicts.setdefault(task_id, new).left += 1
-
-    def block(self, task_id: str) -> None:
-        """Stop a test that could say nothing. Raises Blocked."""
-        verdict = self.verdicts[task_id]
-        if verdict.status != "passed":
-            raise Blocked(f"Another test of {task_id} has said why.")
-        for need in verdict.needs:
-            if need in self.verdicts and not self.verdicts[need].passed:
-                raise Blocked(f"It needs {need}, which is not passed yet.")
-
-    def note(self, task_id: str, status: str, message: str, seconds: float) -> None:
-        """Take the report of one test. The first that did not pass speaks for the task."""
-        verdict = self.verdicts[task_id]
-        verdict.left -= 1
-        verdict.seconds += seconds
-        changed = changed_since(self.files)
-        if changed:
-            status = "error"
-            message = (
-                f"{changed}, a file of the grader, changed while your code ran, so that nothing "
-                f"it says counts.\nnext: git checkout {changed}"
-            )
-        if verdict.status == "passed":
-            verdict.status, verdict.message = status, message
-        if verdict.left == 0:
-            self.on_task(self.result(task_id))
-
-    def result(self, task_id: str) -> TaskResult:
-        """Return the task's verdict as it stands."""
-        v = self.verdicts[task_id]
-        return TaskResult(task_id, v.title, v.points, v.status, v.message, v.seconds)
-
+from course.grading.verdicts import Grading
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()
 STARTER = pytest.StashKey[object]()
+BLOCKED = pytest.StashKey[bool]()
 STAGE = pytest.StashKey[Stage]()
-
-
-def fingerprints() -> dict[Path, tuple]:
-    """Return what would change if someone wrote to a file of the grader's."""
-    files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/**/*.py")]
-    return {file: _fingerprint(file) for file in files}
-
-
-def _fingerprint(file: Path) -> tuple:
-    try:
-        status = file.stat()
-    except OSError:
-        return ()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def changed_since(files: dict[Path, tuple]) -> str:
-    """Return the first file that is not as it was, or nothing."""
-    for file, was in files.items():
-        if _fingerprint(file) != was:
-            return file.relative_to(ROOT).as_posix()
-    return ""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -188,7 +78,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for slug, items in by_slug.items():
         folder = target / slug
         grading = Grading(folder, seed_of(config), lambda: starter_of(config).start())
-        grading.expect(items)
+        grading.expect([item.get_closest_marker("task") for item in items])
         config.stash[GRADINGS][slug] = grading
 
 
@@ -230,8 +120,10 @@ def grading_of(item: pytest.Item) -> Grading:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not run what could say nothing."""
-    if is_graded(item):
-        grading_of(item).block(item.get_closest_marker("task").args[0])
+    why = grading_of(item).blocked(task_of(item)) if is_graded(item) else ""
+    if why:
+        item.stash[BLOCKED] = True
+        pytest.skip(why)
 
 
 @pytest.fixture
@@ -242,7 +134,7 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     request.node.stash[STAGE] = made
     yield made
     made.close()
-    task_id = request.node.get_closest_marker("task").args[0]
+    task_id = task_of(request.node)
     grading.notes += [note for note in made.notes(task_id) if note not in grading.notes]
 
 
@@ -252,13 +144,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield
     if not is_graded(item) or (call.when != "call" and report.passed):
         return report
-    grading, task_id = grading_of(item), item.get_closest_marker("task").args[0]
+    grading, task_id = grading_of(item), task_of(item)
     status, message = verdict_on(item, call, grading)
     if status in ("failed", "error"):
         report.outcome, report.longrepr = "failed", message
-    if call.when == "teardown":  # Its call has reported; a fault of ours here may not pass.
-        grading.verdicts[task_id].left += 1
-    grading.note(task_id, status, message, call.duration)
+    # Where it is the end that fails, the call has reported already.
+    grading.note(task_id, status, message, call.duration, again=call.when == "teardown")
     return report
 
 
@@ -268,11 +159,9 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     error = call.excinfo.value if call.excinfo else stage and stage.own_doing()
     if error is None:
         return "passed", ""
-    if isinstance(error, Blocked):
-        return "blocked", error.msg
     if isinstance(error, pytest.skip.Exception):
-        return "skipped", error.msg
-    task_id = item.get_closest_marker("task").args[0]
+        return ("blocked" if item.stash.get(BLOCKED, False) else "skipped"), error.msg
+    task_id = task_of(item)
     hint = f"python -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
         return "failed", card(error, stage, hint, grading.verbose)
@@ -283,13 +172,14 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     )
 
 
+def task_of(item: pytest.Item) -> str:
+    """Return the id of the task that the test belongs to."""
+    return item.get_closest_marker("task").args[0]
+
+
 def run(items: list[pytest.Item], grading: Grading) -> None:
-    """Run a lesson's tests in this process."""
+    """Run tests in this process, reporting to `grading`."""
     config = items[0].config
     config.stash[GRADINGS] = {slug_of(items[0]): grading}
-    grading.expect(items)
     for item, following in zip(items, [*items[1:], None], strict=True):
         config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-
-
-__all__ = ["ADDRESS", "Grading", "Starter", "run", "stage"]

@@ -268,6 +268,7 @@ class Nursery:
         self._asked: deque[tuple] = deque()  # the channel and streams of children to come
         self._started: deque[int] = deque()  # process ids, in the same order
         self.ended: dict[int, int] = {}
+        self._gone = False  # the template, with all its children
         threading.Thread(target=self._listen, daemon=True).start()
         self._ask()
 
@@ -281,11 +282,14 @@ class Nursery:
                     else:
                         self._started.append(message["pid"])
                     self._news.notify_all()
+        with self._news:
+            self._gone = True
+            self._news.notify_all()
 
     def wait(self, pid: int, seconds: float) -> int | None:
         """Wait for a child's end. Returns its exit status, or None if it goes on."""
         with self._news:
-            self._news.wait_for(lambda: pid in self.ended, seconds)
+            self._news.wait_for(lambda: pid in self.ended or self._gone, seconds)
             return self.ended.get(pid)
 
     def _ask(self) -> None:
@@ -301,12 +305,14 @@ class Nursery:
     def start(self) -> Child:
         """Return a new child."""
         with self._starting:
-            channel = self._asked.popleft()
             with self._news:
-                if not self._news.wait_for(lambda: self._started, 30 * PATIENCE):
-                    raise RuntimeError("The template process did not start a child.")
+                self._news.wait_for(lambda: self._started or self._gone, 30 * PATIENCE)
+                if not self._started:
+                    raise Trouble("What starts your code has ended. Did your code kill its parent?")
                 pid = self._started.popleft()
-            self._ask()
+            channel = self._asked.popleft()
+            with contextlib.suppress(OSError):  # Whoever needs that one is told by then.
+                self._ask()
         return Child(*channel, _Forked(pid, self))
 
     def close(self) -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from course.curriculum import ROOT
-from course.grading import plugin
-from course.grading.processes import ADDRESS, can_fork
+from course.grading import lanes, plugin
+from course.grading.processes import ADDRESS, Child, can_fork
+from course.grading.verdicts import Grading
+
+LANES = 2 * (os.cpu_count() or 1)  # Tests wait more than they work.
 
 # The plugins of pytest that a grader has no use for: each costs a little at every start.
 UNUSED = ["cacheprovider", "terminal", "junitxml", "pastebin", "logging", "faulthandler", "doctest"]
@@ -51,6 +54,7 @@ class Loop:
     def do_and_exit(self, session: pytest.Session, job: dict) -> None:
         """Do a job in a copy of this process, and end it, whatever happens."""
         try:
+            os.setpgid(0, 0)  # A group with its lanes, so that they can be ended as one.
             self.send(event="process", pid=os.getpid())
             self.do(session, job)
         finally:
@@ -61,23 +65,36 @@ class Loop:
         items = [
             item
             for item in session.items
-            if plugin.slug_of(item) == job["slug"]
-            and plugin.is_graded(item)
-            and (not job["tasks"] or item.get_closest_marker("task").args[0] in job["tasks"])
+            if plugin.is_graded(item)
+            and plugin.slug_of(item) == job["slug"]
+            and (not job["tasks"] or plugin.task_of(item) in job["tasks"])
         ]
         if not items:
             return
-        starter = plugin.Starter(os.environ.get(ADDRESS, ""))
-        grading = plugin.Grading(
-            Path(job["folder"]), job["seed"], starter.start, job["verbose"], self.task
+        grading = Grading(
+            Path(job["folder"]), job["seed"], _no_child, job["verbose"], on_task=self.task
         )
-        plugin.run(items, grading)
+        grading.expect([item.get_closest_marker("task") for item in items])
+        if can_fork():
+            lanes.Lanes(items, grading, _starter, LANES).run()
+        else:
+            starter = _starter()
+            grading.start = starter.start
+            plugin.run(items, grading)
+            starter.close()
         self.send(event="notes", notes=grading.notes)
-        starter.close()
 
     def task(self, result) -> None:
         """Report a task when all its tests have."""
         self.send(event="task", task=asdict(result))
+
+
+def _starter() -> plugin.Starter:
+    return plugin.Starter(os.environ.get(ADDRESS, ""))
+
+
+def _no_child() -> Child:
+    raise AssertionError("Only a lane starts children.")
 
 
 def _line() -> bytes:

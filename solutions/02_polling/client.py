@@ -31,6 +31,7 @@ class Reader:
 
     def step(self, timeout: float) -> float:
         """Poll once and print what is new. Returns the seconds until the next request."""
+        # --8<-- [start:faults-step]
         try:
             messages = self.poll(timeout)
         except (requests.RequestException, ValueError) as fault:
@@ -38,6 +39,7 @@ class Reader:
         self.failures = 0
         self.show(messages)
         return 0.0 if len(messages) == PAGE else self.interval
+        # --8<-- [end:faults-step]
 
     def poll(self, timeout: float) -> list[dict]:
         """Ask once for what is new, and return it. Waits at most `timeout` seconds for a byte.

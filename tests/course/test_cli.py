@@ -1,8 +1,11 @@
 """The commands: what they print, what they leave, and their exit status."""
 
+import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,9 +13,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import requests
 from little_course import SOLUTION, STARTER, make_course, write
 
-from course import cli, curriculum, gates
+from course import cli, curriculum, docs, gates
 from course.curriculum import ROOT
 from course.grading import engine
 from course.report import LessonResult, TaskResult
@@ -510,6 +514,26 @@ def test_ctrl_c_ends_a_check_in_one_line():
     _, err = child.communicate(timeout=60)
 
     assert (child.returncode, err.strip()) == (130, "Stopped.")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process alone")
+def test_the_site_is_served_until_ctrl_c_even_where_its_port_is_taken():
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # Somebody else may hold it, which is as good.
+            stack.enter_context(socket.create_server(("127.0.0.1", docs.PORT)))
+        child = start("-m", "course", "docs")
+        assert child.stdout.readline() == "Building the site.\n"
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/\S*", child.stdout.readline())
+    try:
+        page = requests.get(f"{address[0]}lessons/01_rest/", timeout=60)
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+
+    assert "<h1" in page.text
+    assert (child.returncode, err.strip()) == (130, "Stopped.")
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(address[1])), 5)
 
 
 # test

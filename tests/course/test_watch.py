@@ -47,8 +47,10 @@ def tree(tmp_path: Path) -> Path:
     for name in ("course", "docs", "solutions"):
         shutil.copytree(ROOT / name, root / name, ignore=skip)
     (root / "tests").mkdir()
-    for test in [*ROOT.glob("tests/*.py"), ROOT / "requirements.txt"]:
-        shutil.copy(test, root / "tests" if test.suffix == ".py" else root)
+    for test in ROOT.glob("tests/*.py"):
+        shutil.copy(test, root / "tests")
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
     for slug in ("01_rest", "02_polling"):
         for name, content in starter_files(Lesson(slug)).items():
             (root / "lessons" / slug).mkdir(parents=True, exist_ok=True)
@@ -215,7 +217,7 @@ def test_a_learner_goes_from_a_failing_save_to_the_next_lesson(start, tree, less
 )
 def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
     terminal = start()
-    terminal.awaits("create")
+    terminal.awaits("Checked in")
 
     if ends_it.startswith("SIG"):
         terminal.process.send_signal(getattr(signal, ends_it))
@@ -224,6 +226,8 @@ def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
 
     assert terminal.ends() == status
     assert nothing_runs_in(terminal.process.pid)
+    if status == 130:
+        terminal.awaits("Stopped.")
     assert "Traceback" not in terminal.text
 
 
@@ -352,14 +356,23 @@ def saves_of(folder: Path):
         saves.close()
 
 
-def test_a_save_is_told_once(folder):
+def test_a_save_is_told(folder):
     with saves_of(folder) as events:
         (folder / "app.py").write_text("two!")
 
         assert events.get(timeout=SECONDS) == watch.Saved()
 
-        (folder / "later.py").write_text("three")  # Whatever else is told now is of this save.
-        assert events.get(timeout=SECONDS) == watch.Saved()
+
+def test_a_save_is_told_once_however_often_it_is_looked_for(folder):
+    events: queue.Queue = queue.Queue()
+    saves = watch.Saves(folder, events.put)
+    saves.close()
+    (folder / "app.py").write_text("two!")
+
+    for _ in range(3):
+        saves._look()
+
+    assert events.qsize() == 1
 
 
 def test_what_is_no_code_is_not_told(folder):

@@ -1,0 +1,189 @@
+"""Run a lesson's tests side by side, each lane a copy of the process that collected them.
+
+Most tests wait for something, so that even one core has time for several. Only where there is fork.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from course.grading import plugin
+from course.grading.processes import Child
+from course.grading.verdicts import Grading
+
+# How the systems say that a port is taken: a learner's code may hold one of its own, and would
+# then be in its own way.
+TAKEN = ("Address already in use", "Only one usage of each socket address")
+
+
+@dataclass
+class Reporter:
+    """Takes a lane's part of a Grading: what a test found goes to the process that asked for it."""
+
+    folder: Path
+    seed: int
+    start: Callable[[], Child]
+    verbose: bool
+    tell: Callable[[dict], None]
+    notes: list[str] = field(default_factory=list)
+
+    def blocked(self, task_id: str) -> str:
+        """Return nothing: a lane is given only what can say something."""
+        return ""
+
+    def note(self, task_id: str, *report: object, again: bool = False) -> None:
+        """Pass on the report of one test."""
+        self.tell({"task": task_id, "report": report, "again": again})
+
+
+class Lane:
+    """One copy of this process, which runs the tests whose places it is told."""
+
+    def __init__(self, items: list[pytest.Item], grading: Grading, make_starter: Callable) -> None:
+        commands, self._commands = os.pipe()
+        self.reports, reports = os.pipe()
+        self.place: int | None = None  # of the test that it is at
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(self._commands)
+                _serve(items, grading, make_starter(), commands, reports)
+            finally:
+                os._exit(0)
+        os.close(commands)
+        os.close(reports)
+        self._buffer = b""
+
+    def begin(self, place: int) -> None:
+        """Let it run the test at this place."""
+        self.place = place
+        os.write(self._commands, f"{place}\n".encode())
+
+    def read(self) -> list[dict] | None:
+        """Return what it reports, which is there to be read; None if it has ended."""
+        data = os.read(self.reports, 65536)
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Let it end. A word does it: the pipe's other copies are in the lanes made later."""
+        with contextlib.suppress(OSError):
+            os.write(self._commands, b"\n")
+        os.close(self._commands)
+        os.close(self.reports)
+        os.waitpid(self.pid, 0)
+
+
+def _serve(items: list, grading: Grading, starter, commands: int, reports: int) -> None:
+    """Run tests until nobody asks for more."""
+
+    def tell(message: dict) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            data = data[os.write(reports, data) :]
+
+    reporter = Reporter(grading.folder, grading.seed, starter.start, grading.verbose, tell)
+    for line in os.fdopen(commands):
+        if not line.strip():
+            break
+        plugin.run([items[int(line)]], reporter)
+        tell({"done": True, "notes": reporter.notes})
+        reporter.notes.clear()
+    starter.close()
+
+
+class Lanes:
+    """Gives each lane a test when it has nothing to do, and takes its reports."""
+
+    def __init__(
+        self, items: list[pytest.Item], grading: Grading, make_starter: Callable, count: int
+    ) -> None:
+        self._items, self._grading = items, grading
+        self._todo = deque(range(len(items)))
+        self._make = lambda: Lane(items, grading, make_starter)
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[Lane] = []
+        self._busy: list[Lane] = []
+        self._apart: set[int] = set()  # places of tests that were run by themselves
+        self._one_by_one = False
+        for _ in range(min(count, len(items))):
+            self._add()
+
+    def _add(self) -> None:
+        lane = self._make()
+        self._selector.register(lane.reports, selectors.EVENT_READ, lane)
+        self._idle.append(lane)
+
+    def run(self) -> None:
+        """Run all the tests, those of a task after those of the tasks that it needs."""
+        while self._begin_what_can() or self._busy:
+            for key, _ in self._selector.select():
+                self._take(key.data)
+        for lane in self._idle:
+            lane.close()
+
+    def _begin_what_can(self) -> bool:
+        """Start tests in idle lanes. Returns whether anything came of it."""
+        came = False
+        for place in list(self._todo):
+            task_id = plugin.task_of(self._items[place])
+            if self._grading.waits(task_id):
+                continue
+            if why := self._grading.blocked(task_id):
+                self._grading.note(task_id, "blocked", why, 0.0, place=place)
+            elif self._idle and not (self._one_by_one and self._busy):
+                lane = self._idle.pop()
+                lane.begin(place)
+                self._busy.append(lane)
+                if self._one_by_one:
+                    self._apart.add(place)
+            else:
+                break
+            self._todo.remove(place)
+            came = True
+        return came and bool(self._busy or self._todo)
+
+    def _take(self, lane: Lane) -> None:
+        messages = lane.read()
+        if messages is None:
+            self._replace(lane)
+            return
+        for message in messages:
+            if "done" in message:
+                self._grading.notes += [n for n in message["notes"] if n not in self._grading.notes]
+                self._busy.remove(lane)
+                self._idle.append(lane)
+            elif not self._run_apart(lane.place, message):
+                self._note(lane.place, message)
+
+    def _note(self, place: int, message: dict) -> None:
+        report, again = message["report"], message["again"]
+        self._grading.note(message["task"], *report, again=again, place=place)
+
+    def _run_apart(self, place: int, message: dict) -> bool:
+        """Whether the test is to be run again, by itself, since two were in each other's way."""
+        status, said = message["report"][:2]
+        if status != "failed" or place in self._apart or not any(text in said for text in TAKEN):
+            return False
+        self._one_by_one = True
+        self._todo.appendleft(place)
+        return True
+
+    def _replace(self, lane: Lane) -> None:
+        """Put a new lane in the place of one that ended: its test has not passed."""
+        self._selector.unregister(lane.reports)
+        lane.close()
+        self._busy.remove(lane)
+        task_id = plugin.task_of(self._items[lane.place])
+        message = "The grader ended before it could judge this."
+        self._grading.note(task_id, "error", message, 0.0, place=lane.place)
+        self._add()

@@ -1,0 +1,120 @@
+"""What is known of a lesson's tasks while its tests report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.curriculum import ROOT
+from course.grading.processes import Child
+from course.report import TaskResult
+
+
+@dataclass
+class Verdict:
+    """What is known of one task so far."""
+
+    title: str
+    points: int
+    needs: tuple[str, ...]
+    left: int = 0  # tests that have not reported
+    status: str = "passed"
+    message: str = ""
+    seconds: float = 0.0
+    decided_by: float = float("inf")  # the place of the test that spoke for the task
+
+    @property
+    def passed(self) -> bool:
+        """Whether each of its tests has reported that it passed."""
+        return self.left == 0 and self.status == "passed"
+
+
+@dataclass
+class Grading:
+    """What one run of a lesson's tests grades, and what it has found."""
+
+    folder: Path
+    seed: int
+    start: Callable[[], Child]
+    verbose: bool = False
+    on_task: Callable[[TaskResult], None] = lambda result: None
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    files: dict[Path, tuple] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def expect(self, marks: list) -> None:
+        """Count the tests of each task, by their `@task` marks, before the first is run."""
+        self.files = fingerprints()
+        for mark in marks:
+            new = Verdict(mark.kwargs["title"], mark.kwargs["points"], mark.kwargs["needs"])
+            self.verdicts.setdefault(mark.args[0], new).left += 1
+
+    def waits(self, task_id: str) -> bool:
+        """Whether a task that this one needs is still being judged."""
+        needs = self.verdicts[task_id].needs
+        return any(need in self.verdicts and self.verdicts[need].left for need in needs)
+
+    def blocked(self, task_id: str) -> str:
+        """Return why another test of the task could say nothing, or nothing."""
+        verdict = self.verdicts[task_id]
+        if verdict.status != "passed":
+            return f"Another test of {task_id} has said why."
+        for need in verdict.needs:
+            if need in self.verdicts and not self.verdicts[need].passed:
+                return f"It needs {need}, which is not passed yet."
+        return ""
+
+    def note(
+        self,
+        task_id: str,
+        status: str,
+        message: str,
+        seconds: float,
+        again: bool = False,
+        place: float = 0,
+    ) -> None:
+        """Take the report of one test.
+
+        `again` marks one more report of a test that has reported. Of those that did not pass, the
+        one with the lowest `place` speaks for the task; without places, the first.
+        """
+        verdict = self.verdicts[task_id]
+        verdict.left -= not again
+        verdict.seconds += seconds
+        changed = changed_since(self.files)
+        if changed:
+            status = "error"
+            message = (
+                f"{changed}, a file of the grader, changed while your code ran, so that nothing "
+                f"it says counts.\nnext: git checkout {changed}"
+            )
+        if status != "passed" and place < verdict.decided_by:
+            verdict.status, verdict.message, verdict.decided_by = status, message, place
+        if verdict.left == 0:
+            self.on_task(self.result(task_id))
+
+    def result(self, task_id: str) -> TaskResult:
+        """Return the task's verdict as it stands."""
+        v = self.verdicts[task_id]
+        return TaskResult(task_id, v.title, v.points, v.status, v.message, v.seconds)
+
+
+def fingerprints() -> dict[Path, tuple]:
+    """Return what would change if someone wrote to a file of the grader's."""
+    files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/**/*.py")]
+    return {file: _fingerprint(file) for file in files}
+
+
+def _fingerprint(file: Path) -> tuple:
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def changed_since(files: dict[Path, tuple]) -> str:
+    """Return the first file that is not as it was, or nothing."""
+    for file, was in files.items():
+        if _fingerprint(file) != was:
+            return file.relative_to(ROOT).as_posix()
+    return ""
