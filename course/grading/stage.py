@@ -245,11 +245,11 @@ class Answer:
         document = self._parsed()
         if not isinstance(document, dict):
             raise Unmet("a JSON object as the problem", shown(document))
-        if not equal(document.get("status"), status):
+        if not equal(document.get("status", status), status):
             raise Unmet(f'"status": {status} in the problem', shown(document))
-        for name in ("title", "detail"):
-            if not isinstance(document.get(name), str) or not document[name].strip():
-                raise Unmet(f'a sentence as "{name}" in the problem', shown(document))
+        said = [document[name] for name in ("title", "detail") if name in document]
+        if not said or not all(isinstance(text, str) and text.strip() for text in said):
+            raise Unmet('"title" and "detail" as sentences in the problem', shown(document))
 
 
 def _status(code: int) -> str:

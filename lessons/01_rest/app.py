@@ -44,8 +44,9 @@ def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
     try:
         body = request.get_json()
-    except RecursionError:
-        raise BadRequest("The JSON is nested too deeply.") from None
+        json.dumps(body, ensure_ascii=False).encode()  # Half a surrogate pair has no bytes.
+    except (RecursionError, UnicodeEncodeError):
+        raise BadRequest("The JSON is nested too deeply, or holds half a character.") from None
     body = checked(body)
     # TODO(create): Add the message to `store()`; answer it with 201 and `Location`.
     ...
