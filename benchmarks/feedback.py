@@ -53,6 +53,7 @@ class Watch:
         self.wrong = self.right.replace(*WRONG)
         if self.wrong == self.right:
             raise SystemExit(f"{LESSON} has no {WRONG[0]!r}: this benchmark must change with it.")
+        self.seen = b""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(tree)
@@ -61,13 +62,16 @@ class Watch:
 
     def wait_for(self, text: bytes, deadline: float = 60) -> float:
         """Read the screen until the text comes; return the time at which it did."""
-        end, seen = time.monotonic() + deadline, b""
+        end = time.monotonic() + deadline
         while time.monotonic() < end:
             if select.select([self.terminal], [], [], 0.1)[0]:
-                seen += os.read(self.terminal, 65536)
-                if text in re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen):
+                self.seen += os.read(self.terminal, 65536)
+                # Each frame is drawn whole; what came before this text is of no use any more.
+                plain = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", self.seen)
+                if text in plain:
+                    self.seen = plain.partition(text)[2]
                     return time.perf_counter()
-        raise SystemExit(f"The watch screen never said {text!r}. It said:\n{seen[-3000:]!r}")
+        raise SystemExit(f"The watch screen never said {text!r}. It said:\n{self.seen[-3000:]!r}")
 
     def save(self, text: str) -> float:
         """Write the learner's file; return the time at which that was done."""
@@ -80,20 +84,29 @@ class Watch:
         cards, verdicts = [], []
         for _ in range(runs):
             saved = self.save(self.wrong)
+            self.wait_for(b"checking")
             cards.append(self.wait_for(b"expected: 201") - saved)
             self.wait_for(b"Checked in")
+            self.rest()
             saved = self.save(self.right)
+            self.wait_for(b"checking")
             verdicts.append(self.wait_for(b"Checked in") - saved)
-            time.sleep(0.3)  # A learner does not save twice within a moment.
+            self.rest()
         return cards, verdicts
+
+    def rest(self) -> None:
+        """Read what is still drawn; a learner does not save twice within a moment."""
+        while select.select([self.terminal], [], [], 0.3)[0]:
+            os.read(self.terminal, 65536)
+        self.seen = b""
 
     def megabytes(self) -> float:
         """Return the memory of the process and all its children, shared pages counted once."""
         todo, total = [self.pid], 0
         while todo:
             pid = todo.pop()
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            todo += map(int, children)
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                todo += map(int, (thread / "children").read_text().split())
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(re.search(r"^Pss: +(\d+)", rollup, re.M)[1])
         return total / 1024

@@ -182,7 +182,7 @@ def test_following_next_gives_every_message_once_and_in_order(stage, ada):
 
     fifth = messages[4]["id"]
     later = page_of(ada, room, after=fifth)["messages"]
-    expect(later == messages[5:], f"the messages with an id above {fifth} with after={fifth}", later)
+    expect(later == messages[5:], f"with after={fifth} the messages with a higher id", later)
     for limit in (1, 3, 7):
         seen = followed(ada, room, after=0, limit=limit)
 
