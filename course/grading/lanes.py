@@ -3,7 +3,6 @@
 Most tests wait for something, so that even one core has time for several. Only where there is fork.
 """
 
-import contextlib
 import json
 import os
 import selectors
@@ -46,14 +45,23 @@ class Reporter:
 class Lane:
     """One copy of this process, which runs the tests whose places it is told."""
 
-    def __init__(self, items: list[pytest.Item], grading: Grading, make_starter: Callable) -> None:
+    def __init__(
+        self,
+        items: list[pytest.Item],
+        grading: Grading,
+        make_starter: Callable,
+        others: list["Lane"],
+    ) -> None:
         commands, self._commands = os.pipe()
         self.reports, reports = os.pipe()
         self.place: int | None = None  # of the test that it is at
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.close(self._commands)
+                # A lane ends when nobody can ask it for more: no copy of another's pipe may stay.
+                for lane in [self, *others]:
+                    os.close(lane._commands)
+                    os.close(lane.reports)
                 _serve(items, grading, make_starter(), commands, reports)
             finally:
                 os._exit(0)
@@ -75,9 +83,7 @@ class Lane:
         return [json.loads(line) for line in lines]
 
     def close(self) -> None:
-        """Let it end. A word does it: the pipe's other copies are in the lanes made later."""
-        with contextlib.suppress(OSError):
-            os.write(self._commands, b"\n")
+        """Let it end."""
         os.close(self._commands)
         os.close(self.reports)
         os.waitpid(self.pid, 0)
@@ -93,8 +99,6 @@ def _serve(items: list, grading: Grading, starter, commands: int, reports: int) 
 
     reporter = Reporter(grading.folder, grading.seed, starter.start, grading.verbose, tell)
     for line in os.fdopen(commands):
-        if not line.strip():
-            break
         plugin.run([items[int(line)]], reporter)
         tell({"done": True, "notes": reporter.notes})
         reporter.notes.clear()
@@ -109,7 +113,7 @@ class Lanes:
     ) -> None:
         self._items, self._grading = items, grading
         self._todo = deque(range(len(items)))
-        self._make = lambda: Lane(items, grading, make_starter)
+        self._make_starter = make_starter
         self._selector = selectors.DefaultSelector()
         self._idle: list[Lane] = []
         self._busy: list[Lane] = []
@@ -119,7 +123,8 @@ class Lanes:
             self._add()
 
     def _add(self) -> None:
-        lane = self._make()
+        others = self._idle + self._busy
+        lane = Lane(self._items, self._grading, self._make_starter, others)
         self._selector.register(lane.reports, selectors.EVENT_READ, lane)
         self._idle.append(lane)
 
