@@ -321,15 +321,6 @@ def test_a_refused_connection_is_tried_again(stage, board):
     expect_all_read(program, board)
 
 
-@task("faults")
-def test_a_board_that_says_nothing_is_given_up_and_asked_again(stage, board):
-    board.order(SILENCE)
-
-    program = read(stage, board, 0.02, "--timeout", 0.1)
-
-    expect_all_read(program, board)
-
-
 # stop
 
 

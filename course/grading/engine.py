@@ -60,6 +60,7 @@ class _Worker:
     def __init__(self, slugs: list[str], address: str) -> None:
         self._slugs, self._address = slugs, address
         self.pid = 0  # of the copy that does the job, where there is fork
+        self.busy = False
         self._start()
 
     def _start(self) -> None:
@@ -74,6 +75,7 @@ class _Worker:
             stderr=self._errors,
             cwd=ROOT,
             env=env,
+            start_new_session=True,  # Ctrl-C in the terminal is for the runner alone.
         )
         reader = threading.Thread(target=self._read, args=(self._process, self.messages))
         reader.daemon = True
@@ -88,6 +90,7 @@ class _Worker:
         """Give it a job; start it anew if somebody ended it."""
         if self._process.poll() is not None:
             self.renew()
+        self.busy = True
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(job).encode() + b"\n")
             self._process.stdin.flush()
@@ -105,12 +108,14 @@ class _Worker:
             return None
 
     def stop(self) -> None:
-        """End the job that it is at."""
-        if self.pid:
+        """End the job that it is at, if any."""
+        if not self.busy:
+            return
+        if not can_fork():
+            self._process.kill()
+        elif self.pid:  # If not yet known, it is ended as soon as it is.
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
 
     def last_words(self) -> str:
         """Return the last line that it wrote on stderr."""
@@ -154,7 +159,7 @@ class Engine:
     def close(self) -> None:
         """End all processes."""
         for worker in self._workers:
-            worker.stop() if worker.pid else None
+            worker.stop()
             worker.close()
         if self._template:
             self._template.close()
@@ -163,7 +168,7 @@ class Engine:
         """End the running `grade()`, which raises Cancelled. May be called from any thread."""
         self._cancelled.set()
         for worker in self._workers:
-            worker.stop() if worker.pid else None
+            worker.stop()
 
     def grade(
         self, jobs: list[Job], seed: int, on_event: Callable[[Event], None] = lambda event: None
@@ -258,7 +263,7 @@ class Engine:
                         worker.renew()
                     return ""
         finally:
-            worker.pid = 0
+            worker.pid, worker.busy = 0, False
 
 
 def notes(folder: Path, solution: Path) -> list[str]:

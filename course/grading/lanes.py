@@ -6,6 +6,7 @@ Most tests wait for something, so that even one core has time for several. Only 
 import json
 import os
 import selectors
+import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -119,6 +120,8 @@ class Lanes:
         self._busy: list[Lane] = []
         self._apart: set[int] = set()  # places of tests that were run by themselves
         self._one_by_one = False
+        # Nothing more is said on stdin during a job: what can be read there is its end.
+        self._selector.register(0, selectors.EVENT_READ)
         for _ in range(min(count, len(items))):
             self._add()
 
@@ -132,6 +135,8 @@ class Lanes:
         """Run all the tests, those of a task after those of the tasks that it needs."""
         while self._begin_what_can() or self._busy:
             for key, _ in self._selector.select():
+                if key.data is None:  # Whoever wanted to know has gone.
+                    os.killpg(0, signal.SIGKILL)
                 self._take(key.data)
         for lane in self._idle:
             lane.close()

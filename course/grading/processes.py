@@ -243,6 +243,7 @@ class Template:
                 stdin=subprocess.PIPE,
                 pass_fds=[number],
                 env=environment(),
+                start_new_session=True,  # Ctrl-C in the terminal is for the runner alone.
             )
 
     @property

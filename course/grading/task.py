@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 
 def task(
     task_id: str, title: str = "", points: int = 1, needs: str | tuple[str, ...] = ()
@@ -13,5 +11,7 @@ def task(
     `needs` names the tasks without which this one says nothing. `@task("id")` alone adds another
     test to a task: all of a task's tests must pass.
     """
+    import pytest  # Here, since the runner imports this package without ever running a test.
+
     needed = (needs,) if isinstance(needs, str) else tuple(needs)
     return pytest.mark.task(task_id, title=title, points=points, needs=needed)

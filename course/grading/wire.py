@@ -49,7 +49,9 @@ def _cut(line: str, whole: bool) -> str:
 
 
 def body_in_words(body: bytes, content_type: str = "") -> str:
-    """Return a body as one line: JSON without its line breaks, or the beginning of the text."""
+    """Return a body as one line: JSON without its line breaks, a text's words, a page's size."""
+    if "html" in content_type:  # Flask's error pages say what the status says.
+        return f"({len(body):,} bytes of HTML)"
     text = body.decode("utf-8", "replace")
     if "json" in content_type:
         try:

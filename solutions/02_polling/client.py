@@ -13,6 +13,7 @@ import requests
 from meter import Meter
 
 PAGE = 200  # messages, the most that the board gives at once
+TIMEOUT = 10.0  # seconds without a byte, after which a request is given up
 LONGEST = 30.0  # seconds; the whole of a backoff is never longer
 
 
@@ -147,7 +148,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("room")
     parser.add_argument("--interval", type=float, required=True, help="seconds between polls")
     parser.add_argument("--for", type=float, default=float("inf"), dest="seconds")
-    parser.add_argument("--timeout", type=float, default=10, help="seconds to wait for an answer")
     return parser.parse_args()
 
 
@@ -158,7 +158,7 @@ def main() -> None:
     reader = Reader(options.url, options.room, options.interval)
     # --8<-- [start:stop-main]
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
-        follow(reader, options.timeout, end=start + options.seconds)
+        follow(reader, TIMEOUT, end=start + options.seconds)
     print(json.dumps(reader.cost()), file=sys.stderr)
     # --8<-- [end:stop-main]
 
