@@ -246,8 +246,9 @@ class Engine:
             while True:
                 message = worker.next()
                 if message is None:
-                    worker.stop()
-                    return worker.last_words()
+                    why = worker.last_words()
+                    worker.renew()
+                    return why
                 if message["event"] == "process":
                     worker.pid = message["pid"]
                     if self._cancelled.is_set():
