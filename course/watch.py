@@ -346,7 +346,7 @@ class Watch:
         if self._site is None:
             self._site = docs.Site(self.view.lesson.root)
         self.view.notice = "Building the site…"
-        place = f"lessons/{self.view.lesson.slug}/"
+        place = f"lessons/{self.view.lesson.slug}.html"
         threading.Thread(target=self._show_site, args=(self._site, place), daemon=True).start()
 
     def _show_site(self, site: docs.Site, place: str) -> None:

@@ -5,6 +5,7 @@ The other tasks are still graded, nothing is earned that was not shown, and noth
 
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -247,6 +248,24 @@ def test_a_thread_and_a_process_that_it_leaves_are_ended(engine, folder):
 
     assert passed(result) == ["create"]
     assert is_free(port)
+
+
+def test_a_runner_that_is_killed_leaves_nothing_of_theirs_behind(folder):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        port = server.getsockname()[1]
+        call = f"import socket; call = socket.create_connection(('127.0.0.1', {port}))"
+        at_top(folder, f"{call}\nwhile True: pass")
+        check = [sys.executable, "-m", "course", "check", "1", "--from", str(folder.parent)]
+        runner = subprocess.Popen(check, cwd=ROOT, stdout=subprocess.DEVNULL)
+        connection, _ = server.accept()
+
+        runner.kill()
+        runner.wait()
+
+        # The system closes the connection when their process has ended.
+        connection.settimeout(60)
+        assert connection.recv(1) == b""
 
 
 def test_an_object_that_equals_everything_earns_nothing(engine, folder):
