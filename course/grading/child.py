@@ -28,6 +28,7 @@ import secrets
 import signal
 import socket
 import sqlite3
+import stat
 import sys
 import threading
 import traceback
@@ -99,6 +100,8 @@ class Child:
             for command in self.channel:
                 if command["do"] == "where":
                     self.channel.send(id=command["id"], value=self.busy())
+                elif command["do"] == "census":
+                    self.channel.send(id=command["id"], value=census())
                 elif command["do"] == "interrupt":
                     self.interrupt()
                 else:
@@ -187,6 +190,19 @@ class Child:
                 self.channel.send(event="audit", name=event, args=repr(args[1:])[:LONGEST])
 
         sys.addaudithook(hook)
+
+    def probe(self, file: str, function: str, args: list) -> object:
+        """Call a function of a grader's file in here, where it can reach the learner's modules."""
+        name = f"probe {file}"  # A name that no module of a learner's can have.
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, file)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            with self._in_words("importing your code"):
+                spec.loader.exec_module(sys.modules[name])
+        with self._in_words("your code"):
+            value = getattr(sys.modules[name], function)(*args)
+        self._jsonable(value, function)
+        return value
 
     def ping(self) -> None:
         """Answer, so that the grader knows that it has read all that was said before."""
@@ -334,6 +350,16 @@ class Child:
     def _forking(self) -> None:
         where = self._own(list(traceback.walk_stack(sys._getframe(1)))[::-1])
         self.channel.send(event="fork", sentence="os.fork()", where=where)
+
+
+def census() -> dict[str, int]:
+    """Return how many threads this process has, and how many sockets (0 where nobody can say)."""
+    sockets = 0
+    with contextlib.suppress(OSError):
+        for number in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):
+                sockets += stat.S_ISSOCK(os.fstat(int(number)).st_mode)
+    return {"threads": threading.active_count(), "sockets": sockets}
 
 
 def warm_up() -> None:

@@ -131,6 +131,10 @@ class Child:
         """Send a command and wait for its answer. Raises Trouble as `answer` does."""
         return self.answer(self.begin(do, args=args), doing or do, seconds)
 
+    def probe(self, file: Path, function: str, *args: object) -> object:
+        """Call a function of a file of ours in there. Raises Trouble as `answer` does."""
+        return self.ask("probe", function, file=str(file), function=function, args=list(args))
+
     def trouble(self, late: str) -> Trouble:
         """Say why nothing came: the process doubled, ended, or is busy, and where."""
         where = self._busy_at()  # By its answer, all that the child had said has been read.

@@ -6,14 +6,19 @@ import json
 import random
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from course.grading.expect import Unmet, equal, shown
 from course.grading.processes import KEPT, PATIENCE, Child, Trouble, start_fresh
 from course.grading.wire import Wire, body_in_words
+
+if TYPE_CHECKING:
+    from course.grading.sockets import Socket
 
 SECONDS = 5.0  # the deadline of what should come at once
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
@@ -62,6 +67,13 @@ class Stage:
             return value
 
         return call
+
+    def probe(self, file: Path, function: str, *args: object) -> object:
+        """Call a function of the file of ours in a process that imports from the learner's folder.
+
+        Arguments and result are what JSON can hold. Raises Trouble when the learner's code raises.
+        """
+        return self.child().probe(file, function, *args)
 
     def run(self, program: str, *args: object, events: tuple[str, ...] = ()) -> "Program":
         """Run a file of the learner's, as `python program args` would."""
@@ -124,6 +136,33 @@ class Server:
         """Return someone who uses the app over HTTP."""
         return Client(self, who)
 
+    def socket(self, who: str, target: str, **options: object) -> "Socket":
+        """Open a WebSocket to a path. `options` are those of `sockets.Socket`."""
+        from course.grading.sockets import Socket  # Here, since the first lessons need none.
+
+        return self.stage.use(Socket(self, who, f"ws://{self.host}{target}", **options))
+
+    def probe(self, file: Path, function: str, *args: object) -> object:
+        """Call a function of the file of ours in the app's process, as `Stage.probe` does."""
+        return self._child.probe(file, function, *args)
+
+    def census(self) -> dict[str, int]:
+        """Return how many `threads` the app's process has, and `sockets` (0 on Windows)."""
+        return self._child.ask("census", "counting threads")
+
+    def expect_census(self, before: dict[str, int], seconds: float = SECONDS) -> None:
+        """Wait until the app has no more threads and sockets than `before`.
+
+        Raises Unmet when it keeps some.
+        """
+        for name, count in before.items():
+            eventually(
+                lambda name=name, count=count: self.census()[name] <= count,
+                f"{count} {name} again, as before",
+                lambda name=name: f"{self.census()[name]} {name}",
+                seconds,
+            )
+
     def kill(self) -> None:
         """End the app as a power cut would."""
         self._child.kill()
@@ -132,6 +171,11 @@ class Server:
     def trouble(self, late: str) -> Trouble:
         """Say why no answer came."""
         return self._child.trouble(late)
+
+    def unmet(self, expected: str, got: str, seconds: float) -> Unmet:
+        """Return what to raise when nothing came for so long: why, and where the app is."""
+        trouble = self.trouble(f"{expected} did not come within {seconds * PATIENCE:g} s")
+        return Unmet(expected, f"{got}. {trouble}", where=trouble.where)
 
 
 class Client:
@@ -321,6 +365,17 @@ class Program:
     def err(self) -> str:
         """What it has printed on stderr so far."""
         return self._child.err.text
+
+
+def eventually(
+    met: Callable[[], bool], expected: str, got: Callable[[], object], seconds: float = SECONDS
+) -> None:
+    """Wait until `met()`. Raises Unmet with what is there instead when that does not come."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not met():
+        if time.monotonic() > deadline:
+            raise Unmet(f"{expected}, within {seconds * PATIENCE:g} s", shown(got()))
+        time.sleep(0.01)
 
 
 def in_threads(work: list[Callable[[], object]], seconds: float = 6 * SECONDS) -> list:
