@@ -122,7 +122,7 @@ def _tasks_body(view: View, painter: Painter, room: int) -> list[Text]:
     """Return the tasks, and below them what there is to say of one of them."""
     notes = [line for note in view.notes for line in painter.paragraph(note, "yellow", 2)]
     rows = _task_rows(view, painter)
-    most = max(room // 3, room - 12)
+    most = max(room // 3, room - 12, room - 1 - len(_pane(view, painter, room)))
     if len(rows) + len(notes) > most:
         rows = _window(rows, _focus_row(view), max(most - len(notes), 1))
     upper = [*rows, *notes, Text()]

@@ -496,6 +496,16 @@ def test_the_watch_screen_fits_any_window(tmp_path, mode, width, height):
     assert max(line.cell_len for line in lines) <= width
 
 
+def test_no_task_is_left_out_while_there_is_room(tmp_path):
+    results = [TaskResult(f"task{number}", "A title", 1, "passed") for number in range(9)]
+    view = watched(tmp_path, *results)
+
+    screen = framed(view, 60, 19)
+
+    assert [result.id for result in results if result.id not in screen] == []
+    assert "Every task of this lesson passes." in screen
+
+
 def test_a_card_that_is_cropped_keeps_its_verdict_and_the_end_of_the_wire():
     painter = Painter(make_console(io.StringIO(), 100))
     wire = "".join(f"ada → {number}\n" for number in range(9))
