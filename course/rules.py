@@ -102,7 +102,7 @@ def starters(root: Path) -> Iterator[Refusal]:
     """`lessons/` is what `dev sync` writes."""
     for change in _stale(root):
         if change.content is not None:
-            text = "it is not what its solution says. Run `python -m course dev sync`."
+            text = "not what its solution says. `python -m course dev sync` writes it, and keeps yours."
         else:
             text = "no solution has this file. Run `python -m course dev sync`, or move it."
         yield Refusal(change.path, 0, text)

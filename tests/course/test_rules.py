@@ -276,8 +276,8 @@ def test_a_starter_is_not_edited_by_hand(root):
     write(root / "lessons/01_hello/app.py", "print('mine')\n")
 
     assert check(root) == [
-        "lessons/01_hello/app.py: it is not what its solution says. "
-        "Run `python -m course dev sync`."
+        "lessons/01_hello/app.py: not what its solution says. "
+        "`python -m course dev sync` writes it, and keeps yours."
     ]
 
 
@@ -328,8 +328,8 @@ def test_what_a_learner_wrote_is_not_run(root):
     write(root / "lessons/01_hello/app.py", "raise SystemExit\n")
 
     assert check(root) == [
-        "lessons/01_hello/app.py: it is not what its solution says. "
-        "Run `python -m course dev sync`."
+        "lessons/01_hello/app.py: not what its solution says. "
+        "`python -m course dev sync` writes it, and keeps yours."
     ]
 
 
