@@ -102,7 +102,8 @@ def starters(root: Path) -> Iterator[Refusal]:
     """`lessons/` is what `dev sync` writes."""
     for change in _stale(root):
         if change.content is not None:
-            text = "not what its solution says. `python -m course dev sync` writes it, and keeps yours."
+            advice = "`python -m course dev sync` writes it, and keeps yours."
+            text = f"not what its solution says. {advice}"
         else:
             text = "no solution has this file. Run `python -m course dev sync`, or move it."
         yield Refusal(change.path, 0, text)

@@ -123,9 +123,11 @@ def _tasks_body(view: View, painter: Painter, room: int) -> list[Text]:
     notes = [line for note in view.notes for line in painter.paragraph(note, "yellow", 2)]
     rows = _task_rows(view, painter)
     most = max(room // 3, room - 12, room - 1 - len(_pane(view, painter, room)))
-    if len(rows) + len(notes) > most:
+    below = Text()
+    if hidden := max(len(rows) + len(notes) - most, 0):
+        below = painter.text(f"    … {hidden} more task{'s' * (hidden > 1)}", "dim")
         rows = _window(rows, _focus_row(view), max(most - len(notes), 1))
-    upper = [*rows, *notes, Text()]
+    upper = [*rows, *notes, below]
     return upper + _pane(view, painter, room - len(upper))
 
 

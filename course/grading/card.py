@@ -35,6 +35,9 @@ def _in_your_code(where: list[dict], told: str) -> list[str]:
     line = f"in your code: {place['file']}:{place['line']}"
     if place["function"] and place["function"] != "<module>":
         line += f" {place['function']}"
+    caller = next((p for p in reversed(where) if p["file"] != place["file"]), None)
+    if caller:
+        line += f", called from {caller['file']}:{caller['line']} {caller['function']}"
     if told:
         line += f" → {told}"
     return [line, f"    {place['source']}"] if place["source"] else [line]

@@ -143,7 +143,8 @@ class Child:
         if self.gone:
             status = self._handle.wait(LONG)
             return Trouble(f"Your code's process ended {_status_in_words(status)}.")
-        return Trouble(f"{late}." if where else f"{late}, and no line of yours was running.", where)
+        known = where or any(event["event"] == "fault" for event in self.events)
+        return Trouble(f"{late}." if known else f"{late}, and no line of yours was running.", where)
 
     def own_doing(self) -> Trouble | None:
         """Return how the code ended its process, or made a copy of it, if it did either."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from course.grading.sockets import Socket
 
 SECONDS = 5.0  # the deadline of what should come at once
+LONG_BODY = 200  # bytes, from which on a card says how many there are
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
 
 
@@ -205,13 +206,12 @@ class Client:
         """
         wire, headers = self.server.stage.wire, dict(headers or {})
         target = self._own(target)
-        shown_body = body_in_words(data, headers.get("Content-Type", ""))
-        wire.sent(self.who, f"{method} {target} {shown_body}".rstrip())
+        wire.sent(self.who, _request_in_words(method, target, data, headers))
         connection = http.client.HTTPConnection(self.server.host, timeout=SECONDS * PATIENCE)
         try:
             connection.request(method, target, data or None, headers)
             response = connection.getresponse()
-            answer = Answer(method, target, response, response.read())
+            answer = Answer(self.server.url, method, target, response, response.read())
         except TimeoutError:
             raise self._nothing(f"nothing for {SECONDS * PATIENCE:g} s", method, target) from None
         except (OSError, http.client.HTTPException):
@@ -237,9 +237,14 @@ class Answer:
     """An HTTP answer, with what one may expect of it."""
 
     def __init__(
-        self, method: str, target: str, response: http.client.HTTPResponse, body: bytes
+        self,
+        server: str,
+        method: str,
+        target: str,
+        response: http.client.HTTPResponse,
+        body: bytes,
     ) -> None:
-        self.method, self.target = method, target
+        self.method, self.target, self.url = method, target, server + target
         self.status, self.reason = response.status, response.reason
         self.headers, self.body = response.headers, body
 
@@ -280,9 +285,9 @@ class Answer:
         if not equal(got, expected):
             raise Unmet(shown(expected), shown(got), next)
 
-    def expect_problem(self, status: int) -> None:
+    def expect_problem(self, status: int, next: str = "") -> None:
         """Hold a refusal: the status, and a problem document (RFC 9457, section 3)."""
-        self.expect_status(status)
+        self.expect_status(status, next)
         if self.content_type != "application/problem+json":
             got = self.content_type or "no Content-Type"
             raise Unmet("Content-Type: application/problem+json", got)
@@ -293,7 +298,16 @@ class Answer:
             raise Unmet(f'"status": {status} in the problem', shown(document))
         said = [document[name] for name in ("title", "detail") if name in document]
         if not said or not all(isinstance(text, str) and text.strip() for text in said):
-            raise Unmet('"title" and "detail" as sentences in the problem', shown(document))
+            raise Unmet('"title" or "detail" as a sentence in the problem', shown(document))
+
+
+def _request_in_words(method: str, target: str, data: bytes, headers: dict) -> str:
+    """Return a request as one line, with what is unusual about its body before it."""
+    content_type = headers.get("Content-Type", "")
+    odd = [] if content_type in ("", "application/json") else [content_type]
+    odd += [f"{len(data):,} bytes"] if len(data) > LONG_BODY else []
+    said = f" ({', '.join(odd)})" if odd else ""
+    return f"{method} {target}{said} {body_in_words(data, content_type)}".rstrip()
 
 
 def _status(code: int) -> str:

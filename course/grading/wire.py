@@ -3,7 +3,7 @@
 import json
 import threading
 
-LINES = 14  # of a card's wire; what is left out is counted
+LINES = 10  # of a card's wire; what is left out is counted
 WIDTH = 110  # characters of one line
 
 

@@ -308,7 +308,7 @@ def test_the_watch_screen_at_60_columns_keeps_what_matters_of_a_card(tmp_path):
   ◌ read    It is read there  needs create               0/1
   ✓ list    Oldest first                                 1/1
   ! keep    201 is kept                                  0/2
-
+    … 1 more task
   … 5 more lines
   expected: 201 Created, with the address of the message in
       its Location header, and the message
@@ -333,7 +333,7 @@ def test_the_watch_screen_in_a_window_of_eight_lines(tmp_path):
 01_rest  A board over REST                               1/7
   ✗ create  A posted message is kept and gets an addre…  0/2
   ◌ read    It is read there  needs create               0/1
-
+    … 3 more tasks
   … 8 more lines
   expected: 201 Created, with the address of the message in
   got: 500 Internal Server Error
@@ -396,7 +396,7 @@ def test_a_hint_takes_the_place_of_the_card_where_there_is_not(tmp_path):
   ◌ read    It is read there  needs create               0/1
   ✓ list    Oldest first                                 1/1
   ! keep    201 is kept                                  0/2
-
+    … 1 more task
   hint 3 of 3 for create
      • url_for names the address.
      • The status is 201.
