@@ -7,7 +7,9 @@ description the goal; the tests name the tasks, and the page holds their hints.
 """
 
 import ast
+import functools
 import re
+import threading
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +17,8 @@ from pathlib import Path
 from course.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
+# Two threads in ast.parse() can disturb each other: on Python 3.11 it ends in a SystemError.
+_PARSING = threading.Lock()
 SLUG = re.compile(r"([0-9]{2})_([a-z][a-z0-9_]*)")
 
 
@@ -105,12 +109,8 @@ class Lesson:
     def tasks(self) -> list[Task]:
         """The tasks that the tests name, in order. Raises SyntaxError where they do not parse."""
         source = self.test.read_text("utf-8") if self.test.is_file() else ""
-        tasks: dict[str, Task] = {}
-        for call in task_decorators(ast.parse(source, self.test.name).body):
-            task = _task(call)
-            # A later decorator with the same id only adds a test to the task.
-            tasks.setdefault(task.id, task)
-        return list(tasks.values())
+        with _PARSING:
+            return list(_tasks_in(source, self.test.name))
 
     def hints(self, task_id: str) -> list[str]:
         """Return the task's hints, as Markdown, from the nudge to the last."""
@@ -152,6 +152,17 @@ def _nearest(wanted: str, known: list[Lesson]) -> str:
         lesson.name: lesson.slug for lesson in known
     }
     return slugs[get_close_matches(wanted, slugs, n=1, cutoff=0)[0]]
+
+
+@functools.lru_cache(maxsize=64)
+def _tasks_in(source: str, name: str) -> tuple[Task, ...]:
+    """Return the tasks that a test file names. Raises SyntaxError where it does not parse."""
+    tasks: dict[str, Task] = {}
+    for call in task_decorators(ast.parse(source, name).body):
+        task = _task(call)
+        # A later decorator with the same id only adds a test to the task.
+        tasks.setdefault(task.id, task)
+    return tuple(tasks.values())
 
 
 def task_decorators(body: list[ast.stmt]) -> list[ast.Call]:

@@ -177,11 +177,13 @@ def _pane(view: View, painter: Painter, room: int) -> list[Text]:
 
 
 def _card(view: View, painter: Painter) -> list[CardLine]:
-    """Return the card of that task. What a blocked one waits for stands in its line."""
+    """Return the card of that task, or what a blocked one that was chosen waits for."""
     task = view.task
     result = view.results.get(task.id) if task else None
-    if not result or not result.message or result.status in ("passed", "blocked"):
+    if not result or not result.message or result.status == "passed":
         return []
+    if result.status == "blocked":
+        return painter.card(f"Not judged yet: {result.message}.", _indent(painter))
     return painter.card(result.message, _indent(painter))
 
 

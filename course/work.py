@@ -138,6 +138,8 @@ def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: 
 
 def pairs(lesson: Lesson) -> list[Pair]:
     """Return the files in which the lesson asks for something; those it gives are left out."""
+    if not lesson.solution.is_dir():
+        raise Refusal(f"There is no solution of {lesson.slug} here.")
     found = []
     for name, path in files(lesson.solution).items():
         if path.suffix in markers.COMMENTS:

@@ -47,10 +47,11 @@ def printed(program: Program, count: int) -> list[dict]:
 def expect_printed(program: Program, messages: list[dict]) -> None:
     """Hold that the client has printed these messages, and nothing else."""
     seen = printed(program, len(messages))
-    ids = [message.get("id") if isinstance(message, dict) else message for message in seen]
-    wanted = [message["id"] for message in messages]
-    expect(ids == wanted, f"each message once and in order, the ids {wanted}", ids)
-    expect(seen == messages, "the messages as the board gave them", seen)
+    for number, (got, wanted) in enumerate(zip(seen, messages, strict=False), 1):
+        one_id = got.get("id") if isinstance(got, dict) else got
+        expect(one_id == wanted["id"], f"the id {wanted['id']} in line {number}", one_id)
+        expect(got == wanted, f"line {number} as the board gave it: {json.dumps(wanted)}", got)
+    expect(len(seen) == len(messages), f"{len(messages)} lines, and no more", len(seen))
 
 
 def expect_all_read(program: Program, board: ScriptedBoard) -> None:
@@ -184,12 +185,15 @@ def test_two_answers_that_differ_never_share_a_tag(stage):
         for _ in range(3):
             ada.post(path, {"author": "ada", "text": "hi"})
         first = ada.get(path, limit=1).json()["next"]
-        for query in ({}, {"limit": 1}, {"after": first}, {"after": first, "limit": 1}):
+        last = ada.get(path).json()["next"]
+        afters = [{"after": after} for after in (first, last, last + 1)]
+        for query in ({}, {"limit": 1}, *afters, {"after": first, "limit": 1}):
             answer = ada.get(path, **query)
 
-            body = bodies.setdefault(tag_of(answer), answer.body)
+            body, target = bodies.setdefault(tag_of(answer), (answer.body, answer.target))
 
-            expect(body == answer.body, "another ETag for another answer", tag_of(answer))
+            other = f"another ETag than that of {target}, whose answer is another"
+            expect(body == answer.body, other, f"{tag_of(answer)} for {answer.target}")
 
 
 @task("etag")
@@ -259,6 +263,7 @@ def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stag
     faults = [
         Reply(500),
         Reply(503),
+        Reply(404, JSON, b'{"status": 404}'),
         CUT,
         Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
         Reply(200, JSON, b""),
@@ -280,6 +285,17 @@ def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stag
 @task("faults")
 def test_the_wait_doubles_as_long_as_the_board_fails(stage, board):
     board.order(*[Reply(500)] * 4)
+
+    program = read(stage, board, 0.01)
+
+    log = board.wait_for(5, program)
+    expect_waits(log, [0.01, 0.02, 0.04, 0.08])
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_a_board_that_asks_for_less_is_spared_all_the_same(stage, board):
+    board.order(*[Reply(503, {"Retry-After": "0"})] * 4)
 
     program = read(stage, board, 0.01)
 
@@ -327,13 +343,25 @@ def test_a_refused_connection_is_tried_again(stage, board):
 @task("stop", "It ends when it is told to", points=1, needs="faults")
 def test_the_end_of_for_ends_it_whatever_it_is_doing(stage):
     programs = []
-    for reply in (GOOD, LATER, SILENCE):
+    for what, reply in (("answers", GOOD), ("says 503", LATER), ("says nothing", SILENCE)):
         board = stage.use(ScriptedBoard(stage))
         board.order(reply)
         programs.append(read(stage, board, 0.05, "--for", 0.3))
+        programs[-1].name = f"client.py, whose board {what},"
 
     for program in programs:
         expect_end(program)
+
+
+@task("stop")
+def test_it_reads_to_the_end_of_for_also_where_no_request_comes_any_more(stage, board):
+    start = time.monotonic()
+
+    program = read(stage, board, 60, "--for", 1)
+
+    expect_end(program)
+    seconds = time.monotonic() - start
+    expect(seconds >= EARLY, "an end 1 s after the start", f"one after {seconds:.2f} s")
 
 
 @task("stop")

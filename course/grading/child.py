@@ -83,11 +83,12 @@ class Child:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             command = self.commands.get()
-            if command["do"] == "run":
-                self.channel.send(id=command["id"], value=None)
-                self.run(command["program"], command["args"])
-                return
             try:
+                if command["do"] == "run":
+                    self._source(command["program"])
+                    self.channel.send(id=command["id"], value=None)
+                    self.run(command["program"], command["args"])
+                    return
                 value = getattr(self, command["do"])(**command["args"])
                 self.channel.send(id=command["id"], value=value)
             except Refused as refusal:
@@ -169,7 +170,6 @@ class Child:
         """Run a file as `python program args` would, to the end of this process."""
         path = os.path.join(self.folder, program)
         sys.argv = [path, *args]
-        self._source(program)
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit:

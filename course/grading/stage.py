@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from course.grading.sockets import Socket
 
 SECONDS = 5.0  # the deadline of what should come at once
+UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 LONG_BODY = 200  # bytes, from which on a card says how many there are
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
 
@@ -256,7 +257,8 @@ class Answer:
     def in_words(self) -> str:
         """Return status and body as one line."""
         body = body_in_words(self.body, self.content_type)
-        return f"{self.status} {self.reason} {body}".rstrip()
+        tag = f" (ETag: {self.headers['ETag']})" if "ETag" in self.headers else ""
+        return f"{self.status} {self.reason}{tag} {body}".rstrip()
 
     def expect_status(self, status: int, next: str = "") -> None:
         """Hold the status."""
@@ -306,6 +308,7 @@ def _request_in_words(method: str, target: str, data: bytes, headers: dict) -> s
     content_type = headers.get("Content-Type", "")
     odd = [] if content_type in ("", "application/json") else [content_type]
     odd += [f"{len(data):,} bytes"] if len(data) > LONG_BODY else []
+    odd += [f"{name}: {value}" for name, value in headers.items() if name not in UNSAID]
     said = f" ({', '.join(odd)})" if odd else ""
     return f"{method} {target}{said} {body_in_words(data, content_type)}".rstrip()
 
@@ -342,7 +345,7 @@ class Program:
         """Return what to raise when nothing came for so long: why, and where the program is."""
         late = f"{self.name} went on for {seconds * PATIENCE:g} s"
         if self._child.gone:
-            status = self._child.wait(0)
+            status = self._child.wait(SECONDS * PATIENCE)
             late = f"{self.name} has ended" + ("" if status is None else f" with status {status}")
             return Unmet(expected, f"{got}. {late}.")
         trouble = self._child.trouble(late)

@@ -36,11 +36,31 @@ class Wire:
             entries = list(self._lines)
         width = max((len(who) for who, _, _ in entries), default=0)
         lines = [_cut(f"{who:<{width}} {arrow} {what}", whole) for who, arrow, what in entries]
+        if not whole:
+            lines = _folded(lines, f"{'':<{width}}")
         if whole or len(lines) <= LINES:
             return lines
         head, tail = LINES // 3, LINES - LINES // 3 - 1
         left_out = f"{'':<{width}} … {len(lines) - head - tail} more"
         return [*lines[:head], left_out, *lines[-tail:]]
+
+
+def _folded(lines: list[str], margin: str) -> list[str]:
+    """Return the lines with a pair that is repeated, such as a poll and its 304, once."""
+    folded: list[str] = []
+    at = 0
+    while at < len(lines):
+        pair, end = lines[at : at + 2], at + 2
+        while lines[end : end + 2] == pair:
+            end += 2
+        times = (end - at) // 2
+        if times < 3:
+            folded.append(lines[at])
+            at += 1
+        else:
+            folded += [*pair, f"{margin} … the same {times - 1} times more"]
+            at = end
+    return folded
 
 
 def _cut(line: str, whole: bool) -> str:
