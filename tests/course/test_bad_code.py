@@ -168,6 +168,19 @@ def test_a_syntax_error_in_another_module_is_named_with_its_line(engine, folder)
     assert "in your code: store.py:2" in the(result, "create").message
 
 
+def test_a_program_that_cannot_be_read_is_named_with_its_line(tmp_path):
+    shutil.copytree(ROOT / "solutions" / "02_polling", tmp_path / "02_polling")
+    client = tmp_path / "02_polling" / "client.py"
+    client.write_text(client.read_text("utf-8").replace("self.session, ", "self.session "), "utf-8")
+
+    with Engine(["02_polling"], workers=1) as engine:
+        result = engine.grade([Job("02_polling", tmp_path / "02_polling", ("cursor",))], seed=3)[0]
+
+    message = the(result, "cursor").message
+    assert "client.py cannot be read: SyntaxError" in message
+    assert "in your code: client.py:" in message
+
+
 def test_a_folder_that_is_not_there_is_said(engine, tmp_path):
     result = grade(engine, tmp_path / "01_rest")
 
