@@ -349,7 +349,7 @@ def test_a_killed_and_restarted_server_has_every_message_it_answered_201_for(sta
 @task("keep")
 def test_200_posts_from_20_threads_are_200_messages_in_one_order(stage):
     server, room = stage.serve(), stage.name()
-    people = [server.client(f"p{n}") for n in range(20)]
+    people = [server.client(f"p{n}", seconds=30) for n in range(20)]
 
     def ten_posts(person: Client) -> list[dict]:
         return [post(person, room, f"{person.who} says {n}") for n in range(10)]

@@ -134,9 +134,9 @@ class Server:
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
 
-    def client(self, who: str) -> "Client":
-        """Return someone who uses the app over HTTP."""
-        return Client(self, who)
+    def client(self, who: str, seconds: float = SECONDS) -> "Client":
+        """Return someone who uses the app over HTTP, and waits so long for each byte."""
+        return Client(self, who, seconds)
 
     def socket(self, who: str, target: str, **options: object) -> "Socket":
         """Open a WebSocket to a path. `options` are those of `sockets.Socket`."""
@@ -183,8 +183,8 @@ class Server:
 class Client:
     """Somebody with an HTTP client. What they send and receive is on the test's wire."""
 
-    def __init__(self, server: Server, who: str) -> None:
-        self.server, self.who = server, who
+    def __init__(self, server: Server, who: str, seconds: float) -> None:
+        self.server, self.who, self.seconds = server, who, seconds * PATIENCE
 
     def get(self, path: str, headers: dict | None = None, **query: object) -> "Answer":
         """Ask for `path`, with `query` as its query string."""
@@ -208,13 +208,13 @@ class Client:
         wire, headers = self.server.stage.wire, dict(headers or {})
         target = self._own(target)
         wire.sent(self.who, _request_in_words(method, target, data, headers))
-        connection = http.client.HTTPConnection(self.server.host, timeout=SECONDS * PATIENCE)
+        connection = http.client.HTTPConnection(self.server.host, timeout=self.seconds)
         try:
             connection.request(method, target, data or None, headers)
             response = connection.getresponse()
             answer = Answer(self.server.url, method, target, response, response.read())
         except TimeoutError:
-            raise self._nothing(f"nothing for {SECONDS * PATIENCE:g} s", method, target) from None
+            raise self._nothing(f"nothing for {self.seconds:g} s", method, target) from None
         except (OSError, http.client.HTTPException):
             raise self._nothing("the connection ended", method, target) from None
         finally:
@@ -395,7 +395,7 @@ def eventually(
         time.sleep(0.01)
 
 
-def in_threads(work: list[Callable[[], object]], seconds: float = 6 * SECONDS) -> list:
+def in_threads(work: list[Callable[[], object]], seconds: float = 12 * SECONDS) -> list:
     """Do all of it at once, a thread each; return the results in order.
 
     Raises the first error of any of them, and Unmet when one does not end.
