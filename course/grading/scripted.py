@@ -19,6 +19,7 @@ from course.grading.stage import SECONDS, Program, Stage
 from course.grading.wire import body_in_words
 
 HEAD = 65536  # bytes; no request of a test is longer
+LONGEST_WAIT = 60.0  # seconds for which a request is held at most
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class Exchange:
 
 
 class ScriptedBoard:
-    """A room of messages behind HTTP. `stage.use(ScriptedBoard(stage))` ends with the test."""
+    """A room of messages behind HTTP. `stage.use(ScriptedBoard(stage))` ends with the test.
+
+    A request with `wait` is held until there is news, or answered 204 after so many seconds.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -83,6 +87,8 @@ class ScriptedBoard:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
+        with self._news:
+            self._news.notify_all()
         self.refuse()
         self._held.close()
 
@@ -101,6 +107,7 @@ class ScriptedBoard:
                 "sent_at": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             }
             self.messages.append(message)
+            self._news.notify_all()
         return message
 
     def order(self, *replies: Reply) -> None:
@@ -206,13 +213,12 @@ class ScriptedBoard:
     def _answer(self, connection: socket.socket, exchange: Exchange) -> None:
         with self._news:
             reply = self.orders.popleft() if self.orders else GOOD
-            good = self._good(exchange)
         if reply.silent:
             self._stage.wire.sent("board", "(nothing)")
             self._wait_for_end(connection)
             return
         if reply.cut or reply is GOOD:
-            reply = replace(good, cut=reply.cut)
+            reply = replace(self._good_in_time(exchange), cut=reply.cut)
         data = self._bytes(reply)
         exchange.status, exchange.bytes_out = reply.status, len(data)
         exchange.messages = () if reply.cut else reply.messages
@@ -229,16 +235,29 @@ class ScriptedBoard:
                 if not connection.recv(HEAD):
                     return
 
+    def _good_in_time(self, exchange: Exchange) -> Reply:
+        """Return the answer of a board that works, held for as long as the request's `wait`."""
+        with self._news:
+            if self._good(exchange).status == HTTPStatus.NO_CONTENT:
+                self._news.wait_for(
+                    lambda: self._ended.is_set() or self._good(exchange).status == HTTPStatus.OK,
+                    min(float(exchange.query["wait"]), LONGEST_WAIT),
+                )
+            return self._good(exchange)
+
     def _good(self, exchange: Exchange) -> Reply:
-        """Return the answer of a board that works."""
+        """Return the answer of a board that works, as it would be now."""
         if urlsplit(exchange.target).path != f"/rooms/{self.room}/messages":
             return Reply(404, {"Content-Type": "application/problem+json"}, b'{"status": 404}')
         try:
             after = int(exchange.query.get("after", 0))
             limit = int(exchange.query.get("limit", 50))
+            float(exchange.query.get("wait", 0))
         except ValueError:
             return Reply(400, {"Content-Type": "application/problem+json"}, b'{"status": 400}')
         messages = [m for m in self.messages if m["id"] > after][: min(limit, 200)]
+        if not messages and "wait" in exchange.query:
+            return Reply(HTTPStatus.NO_CONTENT)
         page = {"messages": messages, "next": messages[-1]["id"] if messages else after}
         body = json.dumps(page, ensure_ascii=False).encode()
         headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"'}
@@ -250,7 +269,7 @@ class ScriptedBoard:
     @staticmethod
     def _bytes(reply: Reply) -> bytes:
         headers = {**reply.headers, "Connection": "close"}
-        if reply.status != HTTPStatus.NOT_MODIFIED:
+        if reply.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             headers["Content-Length"] = str(len(reply.body))
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -393,6 +394,20 @@ def eventually(
         if time.monotonic() > deadline:
             raise Unmet(f"{expected}, within {seconds * PATIENCE:g} s", shown(got()))
         time.sleep(0.01)
+
+
+def begin(work: Callable[[], object]) -> Future:
+    """Start the work in a thread of its own. Returns its future, whose `result()` waits for it."""
+    future: Future = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def in_threads(work: list[Callable[[], object]], seconds: float = 12 * SECONDS) -> list:

@@ -1,0 +1,73 @@
+"""Count what a `requests` session sends and receives, as bytes of HTTP."""
+
+import http.client
+import io
+from functools import partial
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+
+
+class Meter(HTTPAdapter):
+    """Mount it on a session, and every byte between it and the server is counted.
+
+    The request line or the status line, the headers and the body, as far as they came; what TCP
+    and IP add is not.
+    """
+
+    def __init__(self) -> None:
+        self.requests = self.bytes_sent = self.bytes_received = 0
+        super().__init__()
+
+    def init_poolmanager(self, *args: object, **options: object) -> None:
+        """Let `requests` make its connections as ours."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": partial(_Pool, self)}
+
+
+class _Pool(HTTPConnectionPool):
+    def __init__(self, meter: Meter, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.ConnectionCls = partial(_Connection, meter)
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, meter: Meter, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.meter = meter
+        self.response_class = partial(_Response, meter)
+
+    def endheaders(self, *args: object, **options: object) -> None:
+        # It connects first, so that a refused connection is no request.
+        super().endheaders(*args, **options)
+        self.meter.requests += 1
+
+    def send(self, data: bytes) -> None:
+        super().send(data)
+        self.meter.bytes_sent += len(data)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, meter: Meter, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.fp = io.BufferedReader(_Counted(self.fp.detach(), meter))
+
+
+class _Counted(io.RawIOBase):
+    """A stream that counts what is read from it."""
+
+    def __init__(self, stream: io.RawIOBase, meter: Meter) -> None:
+        self.stream, self.meter = stream, meter
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:
+        count = self.stream.readinto(buffer)
+        self.meter.bytes_received += count or 0
+        return count
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()

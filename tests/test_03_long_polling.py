@@ -1,0 +1,469 @@
+"""Lesson 3: a request that waits for news. These tests are the lesson's specification.
+
+The board is asked over HTTP. Where a task is about what happens between two steps of a request,
+time is stopped there: the store holds a call of the board's until the test lets it go. The client
+runs as a program, against a board of the grader's that does as it is told, as in lesson 2.
+"""
+
+import http.client
+import json
+import socket
+import time
+from concurrent.futures import Future
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from course.grading import Answer, Program, Server, expect, task
+from course.grading.processes import PATIENCE
+from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
+from course.grading.stage import SECONDS, begin, eventually
+
+PROBES = Path(__file__).parent / "probes" / "03_long_polling.py"
+JSON = {"Content-Type": "application/json"}
+EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
+LONG = 30  # seconds; who waits for so long is woken before, or the test has failed
+HOLD = 1.0  # seconds that a held call gives to somebody who may be waiting for it
+
+
+class Room:
+    """A room of the learner's board, and people who post there and wait for news."""
+
+    def __init__(self, stage, server: Server) -> None:
+        self.server, self.name = server, stage.name()
+        self.path = f"/rooms/{self.name}/messages"
+        self.text = stage.text
+
+    def post(self, seconds: float = SECONDS) -> dict:
+        """Post a message and return it as the board answered it."""
+        body = {"author": "bob", "text": self.text()}
+        message = self.server.client("bob", seconds).post(self.path, body).json(201)
+        met = isinstance(message, dict) and type(message.get("id")) is int
+        expect(met, "the message as a JSON object, with its id", message)
+        return message
+
+    def ask(self, who: str = "ada", **query: object) -> tuple[Answer, float]:
+        """Ask for the list. Returns the answer and the seconds it took."""
+        start = time.monotonic()
+        answer = self.server.client(who, 2 * LONG).get(self.path, **query)
+        return answer, time.monotonic() - start
+
+    def answered(self, doing: Future) -> object:
+        """Return the result of something begun, for which it is high time."""
+        try:
+            return doing.result(SECONDS * PATIENCE)
+        except TimeoutError:
+            raise self.server.unmet("an answer", "none", SECONDS) from None
+
+    def wait(self, who: str = "ada", wait: float | str = LONG, **query: object) -> Future:
+        """Begin to ask with `wait`, and go on when the board has looked into the room for it."""
+        looks = self.count("list")
+        asked = begin(lambda: self.ask(who, wait=wait, **query))
+        eventually(
+            lambda: self.count("list") > looks or asked.done(),
+            f"the board to look for messages of {self.name}",
+            lambda: "it did not",
+        )
+        return asked
+
+    def expect_news(self, asked: Future, messages: list[dict]) -> None:
+        """Hold that a request that waited is answered with these messages."""
+        answer, _ = self.answered(asked)
+        answer.expect_json({"messages": messages, "next": messages[-1]["id"]})
+
+    def count(self, method: str) -> int:
+        """Return how often the board has called this method of its store for the room."""
+        return self.server.probe(PROBES, "calls", method, self.name)
+
+    def hold(self, method: str, number: int) -> None:
+        """Hold the board when it calls this method for the `number`th time from now."""
+        self.server.probe(PROBES, "hold", method, self.name, number)
+
+    def give_time(self) -> bool:
+        """Wait a moment for the call to be held. A board may have no such call: that is fine."""
+        return self.server.probe(PROBES, "is_held", HOLD * PATIENCE)
+
+    def let_go(self) -> None:
+        """Let the held call go on."""
+        self.server.probe(PROBES, "let_go")
+
+
+@pytest.fixture
+def server(stage) -> Server:
+    """The learner's board."""
+    return stage.serve()
+
+
+@pytest.fixture
+def room(stage, server) -> Room:
+    """A room without messages."""
+    return Room(stage, server)
+
+
+def settle(doing: Future) -> None:
+    """Give something a moment that may have to wait for what is held."""
+    deadline = time.monotonic() + HOLD * PATIENCE
+    eventually(lambda: doing.done() or time.monotonic() > deadline, "a moment", lambda: "none")
+
+
+def expect_nothing(asked: tuple[Answer, float], seconds: float) -> None:
+    """Hold a 204 without a body that did not come before so many seconds had passed."""
+    answer, took = asked
+    answer.expect_status(204)
+    expect(answer.body == b"", "no body", answer.body.decode("utf-8", "replace"))
+    expect(took >= seconds * EARLY, f"an answer after {seconds:g} s, not before", f"{took:.2f} s")
+
+
+# wake
+
+
+@task("wake", "News wakes all who wait for it", points=3)
+def test_who_waits_has_the_message_long_before_the_deadline(room):
+    asked = room.wait(after=0)
+
+    message = room.post()
+
+    room.expect_news(asked, [message])
+
+
+@task("wake")
+def test_what_is_there_already_is_not_waited_for(room):
+    messages = [room.post() for _ in range(3)]
+
+    for after in (0, messages[0]["id"]):
+        asked = room.wait(after=after)
+
+        there = [message for message in messages if message["id"] > after]
+        room.expect_news(asked, there)
+
+
+@task("wake")
+def test_a_hundred_who_wait_all_have_the_message(stage):
+    room = Room(stage, stage.serve(MAX_WAIT=600))
+    people = crowd(stage, room, 100, wait=600)
+
+    message = room.post()
+
+    for connection in people:
+        answer = answer_on(connection, room)
+        answer.expect_json({"messages": [message], "next": message["id"]})
+
+
+def crowd(stage, room: Room, count: int, wait: float) -> list[socket.socket]:
+    """Have so many people ask to wait, and return their connections when the board has looked."""
+    request = f"GET {room.path}?wait={wait}"
+    looks, (host, port) = room.count("list"), room.server.host.split(":")
+    connections = []
+    for number in range(count):
+        connection = stage.use(socket.create_connection((host, int(port)), LONG * PATIENCE))
+        stage.wire.sent(f"p{number}", request)
+        connection.sendall(f"{request} HTTP/1.1\r\nHost: {room.server.host}\r\n\r\n".encode())
+        connections.append(connection)
+    eventually(
+        lambda: room.count("list") >= looks + count,
+        f"the board to look for each of {count} people",
+        lambda: f"{room.count('list') - looks} looks",
+        LONG,
+    )
+    return connections
+
+
+def answer_on(connection: socket.socket, room: Room) -> Answer:
+    """Return the answer to one of the crowd."""
+    connection.settimeout(SECONDS * PATIENCE)
+    try:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return Answer(room.server.url, "GET", room.path, response, response.read())
+    except (OSError, http.client.HTTPException):
+        raise room.server.unmet("an answer to each of the crowd", "none", SECONDS) from None
+
+
+@task("wake")
+def test_who_waits_is_not_woken_by_another_room_nor_by_the_clock(stage, server, room):
+    other = Room(stage, server)
+    asked = room.wait(wait=3.2)
+
+    for _ in range(20):
+        other.post()
+
+    room.answered(asked)
+    looks = room.count("list")
+    expected = "a look at the start and one at the end, where the room has no news (4 at most)"
+    expect(looks <= 4, expected, f"{looks} looks")
+
+
+# lost
+
+
+@task("lost", "What comes between looking and waiting is not missed", points=3)
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_message_that_lands_right_after_a_look_is_not_missed(room, number):
+    room.hold("list", number)
+    asked = begin(lambda: room.ask(wait=LONG))
+    room.give_time()
+
+    posted = begin(lambda: room.post(LONG))
+    settle(posted)
+    room.let_go()
+
+    room.expect_news(asked, [room.answered(posted)])
+
+
+@task("lost")
+@pytest.mark.parametrize("number", [1, 2])
+def test_nor_is_it_when_somebody_else_begins_to_wait_meanwhile(room, number):
+    room.hold("list", number)
+    asked = begin(lambda: room.ask("ada", wait=LONG))
+    room.give_time()
+
+    posted = begin(lambda: room.post(LONG))
+    settle(posted)
+    settle(begin(lambda: room.ask("carol", wait=LONG, after=10**6)))
+    room.let_go()
+
+    room.expect_news(asked, [room.answered(posted)])
+
+
+@task("lost")
+def test_who_is_woken_finds_the_message_there(room):
+    asked = room.wait(wait=LONG)
+    room.hold("add", 1)
+
+    posted = begin(lambda: room.post(LONG))
+    room.give_time()
+    looks = room.count("list")
+    deadline = time.monotonic() + HOLD * PATIENCE
+    eventually(
+        lambda: room.count("list") > looks or time.monotonic() > deadline,
+        "a moment",
+        lambda: "none",
+    )
+    room.let_go()
+
+    room.expect_news(asked, [room.answered(posted)])
+
+
+# timeout
+
+
+@task("timeout", "At the deadline it is 204, not before", points=2, needs="wake")
+def test_where_no_message_comes_the_answer_is_204_at_the_deadline(room):
+    for seconds in (0.5, 0):
+        expect_nothing(room.ask(wait=seconds), seconds)
+
+
+@task("timeout")
+def test_a_message_that_is_not_asked_for_does_not_move_the_deadline(room):
+    asked = room.wait(wait=0.5, after=10**6)
+
+    eventually(
+        lambda: room.post() and asked.done(),
+        "an answer after 0.5 s, whatever is posted below `after`",
+        lambda: "none",
+    )
+
+    expect_nothing(room.answered(asked), 0.5)
+
+
+@task("timeout")
+def test_nobody_waits_longer_than_max_wait(stage):
+    room = Room(stage, stage.serve(MAX_WAIT=0.4))
+
+    for wait in ("60", "1e6", "9" * 30, "inf", "1e999"):
+        expect_nothing(room.answered(room.wait(wait=wait)), 0.4)
+    expect_nothing(room.ask(wait=0.1), 0.1)
+
+
+@task("timeout")
+def test_a_wait_that_is_no_time_is_400(stage, server, room):
+    busy = Room(stage, server)
+    busy.post()
+
+    for asked in (room, busy):
+        for wait in ("", "soon", "1,5", "-1", "-0.01", "-inf", "nan"):
+            answer, _ = asked.ask(wait=wait)
+
+            answer.expect_problem(400)
+
+
+@task("timeout")
+def test_who_does_not_ask_to_wait_is_answered_as_before(room):
+    answer, _ = room.ask()
+    answer.expect_json({"messages": [], "next": 0})
+
+    ada, tag = room.server.client("ada"), answer.headers["ETag"]
+    again = ada.get(room.path, headers={"If-None-Match": tag or "none"})
+    again.expect_status(304)
+
+
+# leave
+
+
+@task("leave", "Who has gone costs nothing", points=2, needs=("wake", "timeout"))
+def test_who_hangs_up_is_gone_at_the_deadline(stage):
+    server = stage.serve(MAX_WAIT=0.5)
+    room = Room(stage, server)
+    room.ask()
+    before = server.census()
+
+    for connection in crowd(stage, room, 30, wait=3600):
+        connection.close()
+    stage.wire.happened("all", "connections closed")
+
+    server.expect_census(before)
+
+
+@task("leave")
+def test_who_has_the_message_leaves_no_thread_behind(server, room):
+    room.post()
+    before = server.census()
+    last = room.post()["id"]
+
+    waiting = [room.wait(f"p{n}", after=last) for n in range(5)]
+    message = room.post()
+    for asked in waiting:
+        room.expect_news(asked, [message])
+
+    server.expect_census(before)
+
+
+@task("leave")
+def test_who_goes_at_the_deadline_does_not_take_the_others_along(room):
+    longer = room.wait("ada", wait=LONG)
+    expect_nothing(room.answered(room.wait("carol", wait=0.1)), 0.1)
+
+    message = room.post()
+
+    room.expect_news(longer, [message])
+
+
+@task("leave")
+def test_a_room_that_nobody_waits_in_is_forgotten(stage):
+    rooms = 500
+
+    blocks = stage.probe(PROBES, "left_of_rooms", rooms)
+
+    kept = f"at least {blocks} blocks of memory, where {rooms} rooms were visited"
+    expect(blocks < rooms / 2, "nothing to be kept of a room that nobody waits in", kept)
+
+
+# client
+
+
+@pytest.fixture
+def board(stage) -> ScriptedBoard:
+    """A room that the client reads."""
+    return stage.use(ScriptedBoard(stage))
+
+
+def read(stage, board: ScriptedBoard, **options: object) -> Program:
+    """Start the client."""
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return stage.run("client.py", board.url, board.room, *words)
+
+
+def expect_printed(program: Program, messages: list[dict]) -> None:
+    """Hold that the client has printed these messages, and nothing else."""
+    seen = []
+    for line in program.lines(len(messages)):
+        try:
+            seen.append(json.loads(line))
+        except ValueError:
+            expect(False, "each line on stdout to be a message as JSON", line)
+    ids = [message.get("id") if isinstance(message, dict) else message for message in seen]
+    wanted = [message["id"] for message in messages]
+    expect(ids == wanted, f"each message once and in order, the ids {wanted}", ids)
+    expect(seen == messages, "the messages as the board gave them", seen)
+
+
+def expect_all_read(program: Program, board: ScriptedBoard) -> None:
+    """Hold that the client reads all there is, each message once."""
+    board.before_answer = lambda exchange: None
+    board.post()  # What is printed twice is printed before this one.
+    expect_printed(program, board.messages)
+
+
+def expect_waits(log: list[Exchange], shortest: list[float]) -> None:
+    """Hold that no wait from an answer to the next request was shorter."""
+    waits = [after.received_at - before.answered_at for before, after in pairwise(log)]
+    for number, (wait, least) in enumerate(zip(waits, shortest, strict=False), 1):
+        met = wait >= least * EARLY
+        expect(met, f"at least {least:g} s between requests {number} and {number + 1}", wait)
+
+
+@task("client", "A client that waits, and asks no more than it must", points=2)
+def test_each_message_is_printed_once_as_soon_as_the_board_has_it(stage, board):
+    for _ in range(201):
+        board.post()
+
+    program = read(stage, board, interval=LONG)
+
+    for number in range(3, 7):
+        board.wait_for(number, program)
+        expect_all_read(program, board)
+    cursor = 0
+    for exchange in board.log:
+        asked = [exchange.query.get(name) for name in ("after", "limit", "wait")]
+        met = asked[:2] == [str(cursor), "200"] and float(asked[2] or 0) == 25
+        expect(met, f"a request with after={cursor}, limit=200 and wait=25", exchange.target)
+        cursor = exchange.messages[-1]["id"] if exchange.messages else cursor
+
+
+@task("client")
+def test_a_204_is_an_answer_and_no_fault(stage, board):
+    board.post()
+
+    program = read(stage, board, wait=0.01, interval=0.01)
+
+    board.wait_for(14, program)
+    expect_all_read(program, board)
+
+
+@task("client")
+def test_a_board_that_does_not_wait_is_not_asked_without_a_pause(stage, board):
+    empty = json.dumps({"messages": [], "next": 0}).encode()
+    board.order(Reply(204), Reply(200, JSON, empty), Reply(204))
+
+    program = read(stage, board, interval=0.3)
+
+    expect_waits(board.wait_for(4, program), [0.3, 0.3, 0.3])
+    expect_all_read(program, board)
+
+
+@task("client")
+def test_the_client_is_more_patient_than_the_board(stage, board):
+    board.order(SILENCE)
+
+    program = read(stage, board, wait=1.5, timeout=0.2, interval=0.01)
+
+    first, second = board.wait_for(2, program)
+    waited = second.received_at - first.received_at
+    expect(waited >= 1.5 * EARLY, "an answer to be awaited for wait + timeout, 1.7 s", waited)
+
+
+@task("client")
+def test_after_a_fault_the_client_backs_off_loses_nothing_and_repeats_nothing(stage, board):
+    def three_posts(exchange: Exchange) -> None:
+        for _ in range(3):
+            board.post()
+
+    faults = [
+        Reply(500),
+        Reply(503, {"Retry-After": "0"}),
+        CUT,
+        Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
+        Reply(200, JSON, b""),
+        Reply(200, JSON, b'{"error": "try later"}'),
+        Reply(200, JSON, b'{"messages": null, "next": 1000000}'),
+    ]
+    board.before_answer = three_posts
+    for fault in faults:
+        board.order(GOOD, fault)
+
+    program = read(stage, board, interval=0.1)
+
+    log = board.wait_for(2 * len(faults) + 1, program)
+    expect_waits(log, [0, 0.1] * len(faults))
+    expect_all_read(program, board)
