@@ -135,7 +135,7 @@ class Child:
                     del sys.modules[loaded]
         importlib.invalidate_caches()
 
-    def serve(self, module: str, config: dict) -> int:
+    def serve(self, module: str, config: dict, port: int = 0) -> int:
         """Start the app that the module's `create_app(config)` returns; return its port."""
         import flask
         from werkzeug.serving import make_server
@@ -146,7 +146,7 @@ class Child:
             raise Refused(f"create_app() in {module}.py returned {kind}, not a Flask app.")
         flask.got_request_exception.connect(self._fault)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = make_server("127.0.0.1", 0, self._guarded(app), threaded=True)
+        server = make_server("127.0.0.1", port, self._guarded(app), threaded=True)
         server.daemon_threads = True
         serve = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         serve.start()

@@ -24,13 +24,17 @@ LONGEST_WAIT = 60.0  # seconds for which a request is held at most
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. With `cut` half of its body is sent; with `silent` nothing ever is."""
+    """An answer. With `cut` half of its body is sent; with `silent` nothing ever is.
+
+    With `open` its body has no length, and does not end: after it nothing more comes.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: bool = False
     silent: bool = False
+    open: bool = False
     messages: tuple[dict, ...] = ()  # those of the body
 
 
@@ -226,6 +230,8 @@ class ScriptedBoard:
         self._say(reply)
         exchange.answered_at = time.time()
         connection.sendall(data)
+        if reply.open:
+            self._wait_for_end(connection)
 
     def _wait_for_end(self, connection: socket.socket) -> None:
         """Return when the other side has given up, or the test is over."""
@@ -269,7 +275,8 @@ class ScriptedBoard:
     @staticmethod
     def _bytes(reply: Reply) -> bytes:
         headers = {**reply.headers, "Connection": "close"}
-        if reply.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        bodiless = reply.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        if not bodiless and not reply.open:
             headers["Content-Length"] = str(len(reply.body))
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -19,6 +19,8 @@ from course.grading.processes import KEPT, PATIENCE, Child, Trouble, start_fresh
 from course.grading.wire import Wire, body_in_words
 
 if TYPE_CHECKING:
+    from course.grading.browser import Browser
+    from course.grading.events import EventReader
     from course.grading.sockets import Socket
 
 SECONDS = 5.0  # the deadline of what should come at once
@@ -51,12 +53,21 @@ class Stage:
         child.ask("load", "reading your folder", folder=str(self.folder), scratch=str(self.scratch))
         return child
 
-    def serve(self, fresh: bool = False, **config: object) -> "Server":
-        """Start the learner's app. Its database is the same for each server of one test."""
+    def serve(self, fresh: bool = False, port: int = 0, **config: object) -> "Server":
+        """Start the learner's app. Its database is the same for each server of one test.
+
+        On `port`, which one that was killed has left, or on any that is free.
+        """
         config = {"DATABASE": str(self.scratch / "board.sqlite3"), **config}
         child = self.child(fresh)
-        port = child.ask("serve", "starting your app", module="app", config=config)
+        port = child.ask("serve", "starting your app", module="app", config=config, port=port)
         return Server(self, child, port)
+
+    def browser(self) -> "Browser":
+        """Start a real browser. Skips the test where there is none."""
+        from course.grading.browser import Browser  # Here, since Playwright is slow to import.
+
+        return self.use(Browser(self))
 
     def function(self, module: str, name: str) -> Callable:
         """Return a function of the learner's, to be called with what JSON can hold."""
@@ -132,6 +143,7 @@ class Server:
 
     def __init__(self, stage: Stage, child: Child, port: int) -> None:
         self.stage, self._child = stage, child
+        self.port = port
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
 
@@ -144,6 +156,12 @@ class Server:
         from course.grading.sockets import Socket  # Here, since the first lessons need none.
 
         return self.stage.use(Socket(self, who, f"ws://{self.host}{target}", **options))
+
+    def events(self, who: str, target: str, headers: dict | None = None) -> "EventReader":
+        """Open a stream of events."""
+        from course.grading.events import EventReader
+
+        return self.stage.use(EventReader(self, who, target, headers or {}))
 
     def probe(self, file: Path, function: str, *args: object) -> object:
         """Call a function of the file of ours in the app's process, as `Stage.probe` does."""

@@ -1,0 +1,183 @@
+"""People who read a stream of events, by the rules of the HTML standard (section 9.2)."""
+
+import codecs
+import http.client
+import json
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from course.grading.expect import Unmet, equal, shown
+from course.grading.processes import PATIENCE
+from course.grading.stage import SECONDS
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event as a browser would give it to a page."""
+
+    name: str  # its type
+    data: str
+    last_id: str  # the last `id` so far
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return f"event: {self.name}, id: {self.last_id or 'none'}, data: {self.data}"
+
+
+class Parser:
+    """Makes events of a stream's text, one character after another."""
+
+    def __init__(self) -> None:
+        self.comments = 0
+        self.retry = ""  # as it was written
+        self._last_id = ""
+        self._line, self._after_cr = "", False
+        self._fields: dict[str, str] = {}  # of the event that has begun
+        self._data: list[str] = []
+
+    def feed(self, text: str) -> list[Event]:
+        """Take more text, and return the events that it completes."""
+        events = []
+        for character in text:
+            if character in "\r\n":
+                if not (character == "\n" and self._after_cr):
+                    events += self._ended_line()
+            else:
+                self._line += character
+            self._after_cr = character == "\r"
+        return events
+
+    def _ended_line(self) -> list[Event]:
+        line, self._line = self._line, ""
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            return self._ended_event()
+        self.comments += line.startswith(":")
+        if name == "data":
+            self._data.append(value)
+        elif name == "retry":
+            self.retry = value
+        elif name == "id" and "\0" not in value:
+            self._last_id = value
+        elif name == "event":
+            self._fields[name] = value
+        return []
+
+    def _ended_event(self) -> list[Event]:
+        event = Event(self._fields.get("event", "message"), "\n".join(self._data), self._last_id)
+        found = [event] if self._data else []
+        self._fields, self._data = {}, []
+        return found
+
+
+def parsed(text: str) -> list[Event]:
+    """Return the events of a whole stream."""
+    return Parser().feed(text)
+
+
+class EventReader:
+    """Somebody who has opened a stream of events. What comes is on the test's wire."""
+
+    def __init__(self, server, who: str, target: str, headers: dict[str, str]) -> None:
+        self._server, self.who, self._wire = server, who, server.stage.wire
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._parser, self._events = Parser(), deque()
+        said = "".join(f" ({name}: {value})" for name, value in headers.items())
+        self._wire.sent(who, f"GET {target}{said}")
+        self._connection = http.client.HTTPConnection(server.host, timeout=SECONDS * PATIENCE)
+        try:
+            self._connection.request("GET", target, headers=headers)
+            self._sock = self._connection.sock
+            self._answer = self._connection.getresponse()
+        except TimeoutError:
+            raise self._nothing("the status and the headers of a stream", SECONDS) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unmet("the status and the headers of a stream", f"{error!r}") from None
+        self.headers = self._answer.headers
+        self._wire.received(who, f"{self._answer.status} {self._answer.reason}")
+        self._hold_the_head()
+
+    def _hold_the_head(self) -> None:
+        kind = self.headers.get_content_type() if "Content-Type" in self.headers else "none"
+        if self._answer.status != 200:
+            raise Unmet("the status 200", f"{self._answer.status} {self._answer.reason}")
+        if kind != "text/event-stream":
+            raise Unmet("Content-Type: text/event-stream", kind)
+
+    def __enter__(self) -> "EventReader":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._answer.close()
+        self._connection.close()
+
+    def leave(self) -> None:
+        """Go away, without a word."""
+        self._wire.happened(self.who, "gone")
+        self.__exit__()
+
+    @property
+    def retry(self) -> str:
+        """The last `retry` so far, as it was written."""
+        return self._parser.retry
+
+    def next(self, seconds: float = SECONDS) -> Event:
+        """Return the next event. Raises Unmet when none comes, or the stream ends."""
+        self._read_until(lambda: self._events, f"an event for {self.who}", seconds)
+        return self._events.popleft()
+
+    def wait_for_retry(self) -> None:
+        """Wait for the field `retry`. Raises Unmet when it does not come."""
+        self._read_until(lambda: self.retry, "`retry` in the stream", SECONDS)
+
+    def wait_for_comment(self, seconds: float = SECONDS) -> None:
+        """Wait for one more comment. Raises Unmet when none comes, or the stream ends."""
+        wanted = self._parser.comments + 1
+        self._read_until(lambda: self._parser.comments >= wanted, "a comment", seconds)
+
+    def expect_message(self, message: dict) -> None:
+        """Hold that the next event is this message, by its type, its id and its data."""
+        event = self.next()
+        try:
+            data = json.loads(event.data)
+        except (ValueError, RecursionError):
+            raise Unmet(f"data that is JSON: {shown(message)}", event.data) from None
+        if not equal(data, message):
+            raise Unmet(f"the message {shown(message)}", shown(data))
+        if event.name != "message":
+            raise Unmet("an event of the type message", f"the type {event.name}")
+        if event.last_id != str(message["id"]):
+            raise Unmet(f"id: {message['id']}", f"id: {event.last_id or 'none'}")
+
+    def _read_until(self, met, expected: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds * PATIENCE
+        while not met():
+            self._sock.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                data = self._answer.read1(65536)
+            except TimeoutError:
+                raise self._nothing(expected, seconds) from None
+            except (OSError, http.client.HTTPException):
+                data = b""
+            if not data:
+                self._wire.received(self.who, "the end of the stream")
+                raise Unmet(expected, "the end of the stream")
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            text = self._decoder.decode(data)
+        except UnicodeDecodeError as error:
+            raise Unmet("a stream in UTF-8", f"bytes that are not: {error.reason}") from None
+        comments = self._parser.comments
+        for event in self._parser.feed(text):
+            self._wire.received(self.who, str(event))
+            self._events.append(event)
+        for _ in range(self._parser.comments - comments):
+            self._wire.received(self.who, "a comment")
+
+    def _nothing(self, expected: str, seconds: float) -> Unmet:
+        self._wire.received(self.who, f"nothing for {seconds * PATIENCE:g} s")
+        return self._server.unmet(expected, "nothing", seconds)

@@ -1,0 +1,117 @@
+"""Read a room as a stream of events: print each message once, whatever happens on the way."""
+
+import argparse
+import codecs
+import contextlib
+import json
+import re
+import sys
+import time
+from dataclasses import dataclass
+
+import requests
+import urllib3
+
+CONNECT = 10.0  # seconds, after which an attempt to connect is given up
+SILENCE = 45.0  # seconds without a byte: three heartbeats of the board
+LINE_END = re.compile("\r\n|\r|\n")  # what ends a line of a stream, and nothing else does
+
+
+@dataclass
+class Event:
+    """An event as a browser would give it to a page."""
+
+    name: str  # its type
+    data: str
+    last_id: str  # the last `id` so far, which may be that of an event before
+
+
+class Parser:
+    """Makes events of a stream's bytes, by the rules of the HTML standard (section 9.2.6)."""
+
+    def __init__(self, last_id: str = "", retry: int = 3000) -> None:
+        self.last_id = last_id  # of the last event that was complete
+        self.retry = retry  # milliseconds to wait before the stream is opened again
+        # It keeps the first bytes of a character until the others come, and drops a BOM.
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._rest = ""  # the start of a line whose end has not come
+        self._after_cr = False  # whether a LF, if it comes next, belongs to the line before
+        self._name, self._data, self._id = "", [], last_id  # of the event that has begun
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes, cut anywhere, and return the events that they complete."""
+        text = self._decoder.decode(data)
+        # TODO(client-lines): Give each line that is complete to `_take`; keep the rest.
+        ...
+        # END(client-lines)
+
+    def _take(self, line: str) -> Event | None:
+        """Take a line without its end. Returns the event, if it is the blank line of one."""
+        if not line:
+            return self._complete()
+        # TODO(client): Keep the value of the field `event`, `data`, `id` or `retry`.
+        ...
+        # END(client)
+
+    def _complete(self) -> Event | None:
+        """Return the event that has begun, if it has any data, and begin another."""
+        self.last_id = self._id
+        event = Event(self._name or "message", "\n".join(self._data), self.last_id)
+        found = event if self._data else None
+        self._name, self._data = "", []
+        return found
+
+
+def read(url: str, parser: Parser, silence: float) -> None:
+    """Open the stream once, and print its messages until it ends.
+
+    Raises requests.RequestException or urllib3's HTTPError when it breaks, or says nothing for
+    `silence` seconds.
+    """
+    headers = {"Accept": "text/event-stream"}
+    # TODO(client-resume): Send the parser's `last_id` as `Last-Event-ID`, if it has one.
+    ...
+    # END(client-resume)
+    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
+        answer.raise_for_status()
+        # `read1` returns what has come. `iter_content` would wait until a whole chunk is full.
+        while data := answer.raw.read1(65536):
+            for event in parser.feed(data):
+                if event.name == "message":
+                    # Flushed, so that whoever reads this through a pipe sees it at once.
+                    print(json.dumps(json.loads(event.data)), flush=True)
+
+
+def follow(url: str, silence: float) -> None:
+    """Read the stream, and open it again whenever it ends or breaks."""
+    parser = Parser()
+    while True:
+        try:
+            read(url, parser, silence)
+            why = "The stream has ended."
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as fault:
+            why = f"{type(fault).__name__}: {fault}"
+        print(f"{why} Again in {parser.retry} ms.", file=sys.stderr)
+        time.sleep(parser.retry / 1000)
+        # An event that was cut in the middle is dropped. It will come again, whole.
+        parser = Parser(parser.last_id, parser.retry)
+
+
+def arguments() -> argparse.Namespace:
+    """Return what stands on the command line."""
+    parser = argparse.ArgumentParser(description="Print the messages of a room as they come.")
+    parser.add_argument("url", help="the board's address, such as http://127.0.0.1:5004")
+    parser.add_argument("room")
+    parser.add_argument("--silence", type=float, default=SILENCE, help="seconds without a byte")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read until Ctrl-C."""
+    options = arguments()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
+        follow(f"{options.url.rstrip('/')}/rooms/{options.room}/events", options.silence)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A message board over REST, and each room as a stream of events for those who listen."""
+
+from functools import partial
+
+from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+
+from inputs import MAX_BODY, MAX_ID, RoomName, in_range, posted, problem, whole_number
+from sse import stream
+from store import Store
+from waiting import News
+
+board = Blueprint("board", __name__)
+
+
+def create_app(config: dict | None = None) -> Flask:
+    """Return the board as a Flask app.
+
+    `config["DATABASE"]` is the path of its SQLite file. `config["HEARTBEAT"]` is in seconds, after
+    which a quiet stream gets a comment; `config["RETRY"]` in milliseconds, after which a reader
+    that has lost its stream comes back.
+    """
+    app = Flask(__name__)
+    app.config.from_mapping(DATABASE="board.sqlite3", MAX_CONTENT_LENGTH=MAX_BODY, MAX_WAIT=30.0)
+    app.config.from_mapping(HEARTBEAT=15.0, RETRY=2000)
+    app.config.from_mapping(config)
+    app.extensions["store"] = Store(app.config["DATABASE"])
+    app.extensions["news"] = News()
+    app.url_map.converters["room"] = RoomName
+    app.register_blueprint(board)
+    app.register_error_handler(HTTPException, problem)
+    return app
+
+
+def store() -> Store:
+    """Return the store of the app that is serving this request."""
+    return current_app.extensions["store"]
+
+
+def news() -> News:
+    """Return the news of the app that is serving this request."""
+    return current_app.extensions["news"]
+
+
+@board.post("/rooms/<room:room>/messages")
+def create(room: str) -> tuple[dict, int, dict]:
+    """Keep a message. 201, with its address in `Location`."""
+    body = posted()
+    # --8<-- [start:stream-post]
+    message = store().add(room, body["author"], body["text"])
+    news().announce(room)  # Now, when those who look will find the message.
+    # --8<-- [end:stream-post]
+    location = url_for("board.read", room=room, message_id=message["id"])
+    return message, 201, {"Location": location}
+
+
+@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+def read(room: str, message_id: int) -> dict:
+    """Return one message of the room, or 404."""
+    message = store().get(message_id)
+    if message is None or message["room"] != room:
+        raise NotFound(f"Room {room} has no message {message_id}.")
+    return message
+
+
+@board.get("/rooms/<room:room>/messages")
+def list_messages(room: str) -> Response:
+    """Return the room's messages after the cursor `after`, oldest first, at most `limit`.
+
+    With `wait`, where there is none: hold the request until there is, or so many seconds, then 204.
+    """
+    after = whole_number("after", default=0, low=0, high=MAX_ID)
+    limit = whole_number("limit", default=50, low=1, high=200)
+    seconds = seconds_to_wait()
+    look = partial(store().list, room, after, limit)
+    messages = look()
+    if not messages and seconds is not None:
+        messages = news().wait(room, look, seconds)
+        if not messages:
+            return Response(status=204)
+    response = jsonify(messages=messages, next=next_cursor(messages, after))
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+@board.get("/rooms/<room:room>/events")
+def events(room: str) -> Response:
+    """Stream the room's messages after `Last-Event-ID`, or else `after`; then each as it comes."""
+    after = whole_number("after", default=0, low=0, high=MAX_ID)
+    # --8<-- [start:resume] Let `after` be the `Last-Event-ID`, if there is one. Hold it `in_range`.
+    if "Last-Event-ID" in request.headers:
+        after = in_range("Last-Event-ID", request.headers["Last-Event-ID"], 0, MAX_ID)
+    # --8<-- [end:resume]
+    # --8<-- [start:stream-response]
+    config = current_app.config
+    # The generator runs when this function has returned, so it is given all that it needs.
+    body = stream(store(), news(), room, after, config["HEARTBEAT"], config["RETRY"])
+    return Response(body, mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
+    # --8<-- [end:stream-response]
+
+
+def next_cursor(messages: list[dict], after: int) -> int:
+    """Return the `after` to ask with next, so that nobody sees a message twice or never."""
+    return messages[-1]["id"] if messages else after
+
+
+def seconds_to_wait() -> float | None:
+    """Return the query's `wait`, at most `MAX_WAIT` seconds, or None where it has none.
+
+    Raises BadRequest unless it is a number of seconds from 0 upwards.
+    """
+    if "wait" not in request.args:
+        return None
+    try:
+        seconds = float(request.args["wait"])
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:  # Not `seconds < 0`, which is false for NaN.
+        raise BadRequest("wait must be a number of seconds, 0 or more.")
+    return min(seconds, current_app.config["MAX_WAIT"])

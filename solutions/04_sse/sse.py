@@ -1,0 +1,45 @@
+"""A room as a stream of events, in the format of the HTML standard (section 9.2.5)."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from json import dumps
+
+from store import Store
+from waiting import News
+
+PAGE = 200  # messages, the most that are read from the store at once
+LINE_END = re.compile("\r\n|\r|\n")  # what ends a line of a stream, and nothing else does
+
+
+def event(data: str, event_id: int) -> str:
+    """Return one event of the type `message`: a block of lines, ended by a blank one.
+
+    `data` may be any text. A reader gets it back as it was, but with "\\n" for each line end.
+    """
+    # --8<-- [start:format] Return `event`, `id`, a `data` for each line, and a blank line.
+    lines = "".join(f"data: {line}\n" for line in LINE_END.split(data))
+    return f"event: message\nid: {event_id}\n{lines}\n"
+    # --8<-- [end:format]
+
+
+def stream(
+    store: Store, news: News, room: str, after: int, heartbeat: float, retry: int
+) -> Iterator[str]:
+    """Yield the room's messages after the cursor `after` as events, then each new one as it comes.
+
+    `heartbeat` is in seconds, `retry` in milliseconds. It never ends by itself: the server closes
+    it when it cannot send to the reader any more, which it finds out only by sending.
+    """
+    # --8<-- [start:stream] Yield `retry`; for ever, wait for messages and yield them as events.
+    # The first block sends the headers on their way too.
+    yield f"retry: {retry}\n\n"
+    while True:
+        # What is in the store and what is still to come are one loop, so nothing is between them.
+        messages = news.wait(room, partial(store.list, room, after, PAGE), heartbeat)
+        for message in messages:
+            yield event(dumps(message), message["id"])
+            after = message["id"]
+        if not messages:
+            yield ": heartbeat\n\n"
+    # --8<-- [end:stream]
