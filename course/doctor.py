@@ -16,7 +16,12 @@ from course import bootstrap
 from course.curriculum import lessons
 
 # What a lesson needs beyond the packages of requirements.txt.
-NEEDS = {"04_sse": ("browser",), "09_browser": ("browser",), "13_scale": ("redis", "nginx")}
+NEEDS = {
+    "04_sse": ("browser",),
+    "05_wire": ("browser",),
+    "09_browser": ("browser",),
+    "13_scale": ("redis", "nginx"),
+}
 
 EVENT = 2.0  # seconds in which an event of the file system has to come
 BROWSERS = {

@@ -170,6 +170,7 @@ class Child:
         """Run a file as `python program args` would, to the end of this process."""
         path = os.path.join(self.folder, program)
         sys.argv = [path, *args]
+        threading.excepthook = self._thread_fault
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit:
@@ -312,6 +313,12 @@ class Child:
 
     def _fault(self, sender: object, exception: BaseException) -> None:
         self._say_fault(exception)
+
+    def _thread_fault(self, fault: threading.ExceptHookArgs) -> None:
+        """Report what a thread of the learner's program did not catch, and print it as ever."""
+        if fault.exc_value is not None:
+            self._say_fault(fault.exc_value)
+        threading.__excepthook__(fault)
 
     def _say_fault(self, error: BaseException) -> None:
         self.channel.send(event="fault", sentence=self._words(error), where=self._places(error))

@@ -343,7 +343,7 @@ class Program:
     """A program of the learner's that runs."""
 
     def __init__(self, stage: Stage, child: Child, name: str) -> None:
-        self._stage, self._child, self.name = stage, child, name
+        self.stage, self._child, self.name = stage, child, name
 
     def lines(self, count: int, seconds: float = SECONDS) -> list[str]:
         """Wait until it has printed that many lines; return all it has printed.
@@ -372,7 +372,7 @@ class Program:
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        self._stage.wire.happened("shell", "Ctrl-C")
+        self.stage.wire.happened("shell", "Ctrl-C")
         self._child.interrupt()
 
     def end(self, seconds: float = SECONDS) -> int:
