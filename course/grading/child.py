@@ -205,6 +205,12 @@ class Child:
         self._jsonable(value, function)
         return value
 
+    def mark(self) -> None:
+        """Write a NUL on stderr, so that the grader knows when it has read all before it."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os.write(2, b"\0")
+
     def ping(self) -> None:
         """Answer, so that the grader knows that it has read all that was said before."""
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 CHILD = Path(__file__).with_name("child.py")
@@ -24,6 +25,7 @@ PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
 KEPT = 2**20  # bytes of a stream that are kept; the rest is read and thrown away
+MARK = b"\0"  # what a child writes on its stderr when it is asked to
 
 
 class Trouble(Exception):
@@ -60,7 +62,18 @@ class Stream:
     @property
     def text(self) -> str:
         with self._news:
-            return self._data.decode("utf-8", "replace")
+            return self._data.replace(MARK, b"").decode("utf-8", "replace")
+
+    def marked(self, write_mark: Callable[[], object], seconds: float) -> str:
+        """Return all that was printed before the mark that `write_mark` has the process write."""
+        with self._news:
+            count = self._data.count(MARK)
+        write_mark()
+        with self._news:
+            self._news.wait_for(
+                lambda: self.ended or self._data.count(MARK) > count or self.size > KEPT, seconds
+            )
+        return self.text
 
     def lines(self, count: int, seconds: float) -> list[str]:
         """Wait until there are `count` whole lines, or the stream ends; return all there are."""
@@ -130,6 +143,10 @@ class Child:
     def ask(self, do: str, doing: str = "", seconds: float = LONG, **args: object) -> object:
         """Send a command and wait for its answer. Raises Trouble as `answer` does."""
         return self.answer(self.begin(do, args=args), doing or do, seconds)
+
+    def log(self) -> str:
+        """Return what the process has written on stderr by now."""
+        return self.err.marked(lambda: self.ask("mark", "reading your log"), LONG)
 
     def probe(self, file: Path, function: str, *args: object) -> object:
         """Call a function of a file of ours in there. Raises Trouble as `answer` does."""

@@ -1,10 +1,13 @@
 """People with a WebSocket: the grader's own client, by another library than the server's."""
 
+import base64
 import contextlib
 import json
+import os
 import socket
 import struct
 import time
+from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
@@ -15,7 +18,32 @@ from course.grading.stage import SECONDS
 
 GLANCE = 0.05  # seconds between two looks at whether the connection has ended
 MAX_SIZE = 64 * 2**20  # bytes of a message; the library's own limit is not what we test
+HTTP = b"HTTP/1."
+TEXT, CLOSE = 0x1, 0x8  # opcodes (RFC 6455, section 5.2)
 CUT_OFF = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s, so that closing sends a reset
+
+
+class _Tcp(socket.socket):
+    """A TCP connection that can be broken by a reset, without the library's own farewell."""
+
+    broken = False
+    http = b""  # what came last that looks like an HTTP response
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data = super().recv(size, flags)
+        if HTTP in data:
+            self.http = data[data.index(HTTP) :]
+        return data
+
+    def shutdown(self, how: int) -> None:
+        if not self.broken:
+            super().shutdown(how)
+
+    def break_off(self) -> None:
+        """Wake who reads, and have nothing but a reset sent when they close."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT_OFF)
+        super().shutdown(socket.SHUT_RD)
+        self.broken = True
 
 
 class Socket:
@@ -48,18 +76,20 @@ class Socket:
         )
 
     def _opened(self, url: str, **options: object) -> ClientConnection:
-        seconds = SECONDS * PATIENCE
+        seconds, place = SECONDS * PATIENCE, urlsplit(url)
         try:
+            tcp = socket.create_connection((place.hostname, place.port), seconds)
             connection = connect(
                 url,
                 **options,
+                sock=_Tcp(tcp.family, tcp.type, tcp.proto, tcp.detach()),
                 open_timeout=seconds,
                 close_timeout=seconds / 2,  # It must end before `receive` gives up.
                 ping_interval=None,
                 max_size=MAX_SIZE,
                 max_queue=None,
                 proxy=None,
-            )
+            ).__enter__()  # From 17.1 on, websockets opens only what is entered.
         except TimeoutError:
             raise self._server.unmet("a WebSocket that opens", "nothing", SECONDS) from None
         except (InvalidHandshake, OSError, EOFError) as error:
@@ -86,7 +116,7 @@ class Socket:
         try:
             self._connection.send(data)
         except ConnectionClosed as closed:
-            raise Unmet("an open connection", _ending(closed)) from None
+            raise Unmet("an open connection", self._ending(closed)) from None
 
     def send_json(self, value: object) -> None:
         """Send a value as JSON, as text."""
@@ -105,8 +135,8 @@ class Socket:
             self._wire.received(self.who, f"nothing for {seconds * PATIENCE:g} s")
             raise self._server.unmet(f"a message for {self.who}", "nothing", seconds) from None
         except ConnectionClosed as closed:
-            self._wire.received(self.who, _ending(closed))
-            raise Unmet(f"a message for {self.who}", _ending(closed)) from None
+            self._wire.received(self.who, self._ending(closed))
+            raise Unmet(f"a message for {self.who}", self._ending(closed)) from None
         self._wire.received(self.who, _in_words(data))
         return data
 
@@ -157,9 +187,9 @@ class Socket:
             self._wire.received(self.who, f"nothing for {seconds * PATIENCE:g} s")
             raise self._server.unmet(f"close {code}", "nothing", seconds) from None
         except ConnectionClosed as closed:
-            self._wire.received(self.who, _ending(closed))
+            self._wire.received(self.who, self._ending(closed))
             if _code(closed) != code:
-                raise Unmet(f"close {code}", _ending(closed), next) from None
+                raise Unmet(f"close {code}", self._ending(closed), next) from None
             return closed.rcvd.reason if closed.rcvd else ""
         self._wire.received(self.who, _in_words(data))
         raise Unmet(f"close {code}", _in_words(data), next)
@@ -181,15 +211,124 @@ class Socket:
         self._wire.happened(self.who, "connection cut")
         self._end()
 
+    def _ending(self, closed: ConnectionClosed) -> str:
+        """Say how the connection ended."""
+        if closed.rcvd:
+            return f"close {closed.rcvd.code} {closed.rcvd.reason}".rstrip()
+        if not closed.sent:
+            return "the end of the connection, without a close frame (1006)"
+        http = self._connection.socket.http
+        what = "something" if http.startswith(HTTP + b"1 101") else _start_of(http)
+        return f"{what}, which is no frame, so {closed.sent.code} ({closed.sent.reason})"
+
     def _end(self) -> None:
         raw = self._connection.socket
         with contextlib.suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT_OFF)
-        with contextlib.suppress(OSError):
-            raw.shutdown(socket.SHUT_RD)  # It wakes the library's own thread, which then closes.
+            raw.break_off()  # It wakes the library's own thread, which then closes.
         self._connection.recv_events_thread.join(SECONDS * PATIENCE)
         with contextlib.suppress(OSError):
             raw.close()
+
+
+class RawSocket:
+    """A WebSocket over plain TCP, frame by frame: it answers neither a close nor a ping.
+
+    What goes by is on the test's wire. Raises Unmet where the server does not open it.
+    """
+
+    def __init__(self, server, who: str, target: str) -> None:
+        self._server, self.who, self._wire = server, who, server.stage.wire
+        self._wire.sent(who, f"open {target}")
+        host, port = server.host.split(":")
+        self._socket = socket.create_connection((host, int(port)), SECONDS * PATIENCE)
+        self._file = self._socket.makefile("rb")
+        key = base64.b64encode(os.urandom(16)).decode()
+        self._socket.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {server.host}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
+        status = self._read(self._file.readline, "an answer to the handshake")
+        if status.split()[1:2] != [b"101"]:
+            raise Unmet("a WebSocket that opens", status.decode("latin-1").strip())
+        while self._read(self._file.readline, "the end of the handshake").strip():
+            pass
+        self._wire.received(who, "open")
+
+    def __enter__(self) -> "RawSocket":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def send(self, opcode: int, payload: bytes = b"") -> None:
+        """Send one frame, final and masked (RFC 6455, section 5.2), of at most 125 bytes."""
+        self._wire.sent(self.who, _frame_in_words(opcode, payload))
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        self._socket.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send what may be no frame, or a part of one."""
+        self._wire.sent(self.who, _in_words(data))
+        self._socket.sendall(data)
+
+    def receive(self) -> tuple[int, bytes]:
+        """Return the opcode and the payload of the next frame."""
+        first, length = self._read(lambda: self._file.read(2), "a frame")
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            length = int.from_bytes(self._read(lambda: self._file.read(size), "a length"), "big")
+        payload = self._read(lambda: self._file.read(length), "a payload") if length else b""
+        self._wire.received(self.who, _frame_in_words(first & 0x0F, payload))
+        return first & 0x0F, payload
+
+    def expect_close(self, code: int) -> None:
+        """Hold that the next frame is a close with this code."""
+        opcode, payload = self.receive()
+        if opcode != CLOSE or int.from_bytes(payload[:2], "big") != code:
+            raise Unmet(f"close {code}", _frame_in_words(opcode, payload))
+
+    def expect_end(self) -> None:
+        """Hold that the server sends nothing more and ends TCP, which is for it to end first."""
+        rest = b""
+        try:
+            while data := self._file.read1():
+                rest += data
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            raise self._nothing("the end of the connection") from None
+        self._wire.received(self.who, f"{_start_of(rest)}, then the end of the connection")
+        if rest:
+            raise Unmet("the end of the connection, and nothing before it", _start_of(rest))
+
+    def _read(self, read, what: str) -> bytes:
+        try:
+            data = read()
+        except TimeoutError:
+            raise self._nothing(what) from None
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._wire.received(self.who, "the end of the connection")
+            raise Unmet(f"{what} for {self.who}", "the end of the connection")
+        return data
+
+    def _nothing(self, what: str) -> Unmet:
+        self._wire.received(self.who, f"nothing for {SECONDS * PATIENCE:g} s")
+        return self._server.unmet(what, "nothing", SECONDS)
+
+
+def _frame_in_words(opcode: int, payload: bytes) -> str:
+    if opcode == CLOSE:
+        return f"close {int.from_bytes(payload[:2], 'big')} {payload[2:].decode(errors='replace')}"
+    return _in_words(payload.decode(errors="replace") if opcode == TEXT else payload)
+
+
+def _start_of(data: bytes) -> str:
+    return shown(data.split(b"\r\n")[0].decode("latin-1"), 60) if data else "nothing"
 
 
 def _code(closed: ConnectionClosed) -> int:
@@ -197,18 +336,6 @@ def _code(closed: ConnectionClosed) -> int:
     if closed.rcvd:
         return closed.rcvd.code
     return closed.sent.code if closed.sent else 1006
-
-
-def _ending(closed: ConnectionClosed) -> str:
-    """Say how a connection ended."""
-    if closed.rcvd:
-        return f"close {closed.rcvd.code} {closed.rcvd.reason}".rstrip()
-    if closed.sent:
-        why = (
-            f"{closed.sent.reason}: {closed.__cause__}" if closed.__cause__ else closed.sent.reason
-        )
-        return f"what no WebSocket sends, so {closed.sent.code} ({why})"
-    return "the end of the connection, without a close frame (1006)"
 
 
 def _in_words(data: str | bytes) -> str:

@@ -21,7 +21,7 @@ from course.grading.wire import Wire, body_in_words
 if TYPE_CHECKING:
     from course.grading.browser import Browser
     from course.grading.events import EventReader
-    from course.grading.sockets import Socket
+    from course.grading.sockets import RawSocket, Socket
 
 SECONDS = 5.0  # the deadline of what should come at once
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
@@ -163,6 +163,12 @@ class Server:
 
         return self.stage.use(EventReader(self, who, target, headers or {}))
 
+    def raw_socket(self, who: str, target: str) -> "RawSocket":
+        """Open a WebSocket whose client sends only what it is told to, and answers nothing."""
+        from course.grading.sockets import RawSocket
+
+        return self.stage.use(RawSocket(self, who, target))
+
     def probe(self, file: Path, function: str, *args: object) -> object:
         """Call a function of the file of ours in the app's process, as `Stage.probe` does."""
         return self._child.probe(file, function, *args)
@@ -176,13 +182,21 @@ class Server:
 
         Raises Unmet when it keeps some.
         """
-        for name, count in before.items():
-            eventually(
-                lambda name=name, count=count: self.census()[name] <= count,
-                f"{count} {name} again, as before",
-                lambda name=name: f"{self.census()[name]} {name}",
-                seconds,
-            )
+        try:
+            for name, count in before.items():
+                eventually(
+                    lambda name=name, count=count: self.census()[name] <= count,
+                    f"{count} {name} again, as before",
+                    lambda name=name: f"{self.census()[name]} {name}",
+                    seconds,
+                )
+        except Unmet as unmet:
+            unmet.where = self.trouble("").where
+            raise
+
+    def log(self) -> str:
+        """Return what the app has written on stderr by now: its log."""
+        return self._child.log()
 
     def kill(self) -> None:
         """End the app as a power cut would."""
