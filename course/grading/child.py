@@ -145,6 +145,7 @@ class Child:
             kind = "nothing (None)" if app is None else f"a {type(app).__name__}"
             raise Refused(f"create_app() in {module}.py returned {kind}, not a Flask app.")
         flask.got_request_exception.connect(self._fault)
+        self._report_what_is_logged()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = make_server("127.0.0.1", port, self._guarded(app), threaded=True)
         server.daemon_threads = True
@@ -328,6 +329,17 @@ class Child:
 
     def _say_fault(self, error: BaseException) -> None:
         self.channel.send(event="fault", sentence=self._words(error), where=self._places(error))
+
+    def _report_what_is_logged(self) -> None:
+        """Report the exceptions that the learner's code catches and logs, too."""
+        real = logging.Logger.handle
+
+        def handle(logger: logging.Logger, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1]:
+                self._say_fault(record.exc_info[1])
+            real(logger, record)
+
+        logging.Logger.handle = handle
 
     def _guarded(self, app):
         """Wrap a WSGI app so that what even Flask lets through is reported, and then raised."""

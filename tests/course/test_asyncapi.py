@@ -1,0 +1,79 @@
+"""asyncapi.yaml of lesson 7 says what the tests of the lesson hold, and no more.
+
+That the solution's traffic is as the file describes it, and that each message of the file occurs in
+it, is a test of the lesson itself.
+"""
+
+import importlib.util
+import json
+
+import jsonschema
+import pytest
+
+from course.curriculum import ROOT
+
+SPEC = importlib.util.spec_from_file_location("lesson", ROOT / "tests" / "test_07_protocol.py")
+lesson = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(lesson)
+
+FILE = lesson.described()
+REQUESTS = ("post", "history", "ping")
+REPLIES = ("welcome", "ack", "messages", "pong", "error")
+MESSAGE = {"id": 1, "room": "lobby", "author": "ada", "text": "hi", "sent_at": "2026-11-24T10:00Z"}
+BAD_REPLIES = [
+    {"type": "welcome", "room": "Lobby", "last_id": 0},
+    {"type": "welcome", "room": "lobby", "last_id": None},
+    {"type": "welcome", "room": "lobby"},
+    {"type": "ack", "id": "1"},
+    {"type": "ack", "id": None, "message": MESSAGE},
+    {"type": "ack", "id": "1", "message": {**MESSAGE, "request_id": "1"}},
+    {"type": "messages", "id": "1", "messages": [MESSAGE]},
+    {"type": "messages", "id": "1", "messages": {}, "next": 0},
+    {"type": "pong"},
+    {"type": "pong", "id": "1", "code": "ok"},
+    {"type": "error", "id": "1", "code": "teapot", "detail": "No."},
+    {"type": "error", "id": "1", "code": "internal", "detail": " "},
+    {"type": "error", "code": "internal", "detail": "No."},
+]
+
+
+def test_the_file_has_each_message_and_no_other():
+    assert {*REQUESTS, *REPLIES} == FILE.kinds
+
+
+def test_each_payload_is_a_json_schema_and_each_reference_leads_somewhere():
+    for message in FILE.document["components"]["messages"].values():
+        jsonschema.Draft7Validator.check_schema(message["payload"])
+    for reference in references(FILE.document):
+        found = FILE.document
+        for name in reference.removeprefix("#/").split("/"):
+            found = found[name]
+
+
+def references(value: object) -> list[str]:
+    """Return every `$ref` in a document."""
+    if isinstance(value, list):
+        return [each for item in value for each in references(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["$ref"]] if "$ref" in value else []
+    return own + [each for item in value.values() for each in references(item)]
+
+
+@pytest.mark.parametrize("request_", [r for r, _ in lesson.BAD_FIELDS] + lesson.BAD_POSTS, ids=str)
+def test_what_the_server_refuses_is_not_in_the_file(request_):
+    assert FILE.problem(request_)
+
+
+@pytest.mark.parametrize("text", lesson.HUGE, ids=lambda text: text[:45])
+def test_what_is_too_large_is_not_in_the_file(text):
+    try:
+        request = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # It is no message at all.
+    assert FILE.problem(request)
+
+
+@pytest.mark.parametrize("reply", BAD_REPLIES, ids=str)
+def test_what_no_server_may_send_is_not_in_the_file(reply):
+    assert FILE.problem(reply)

@@ -1,0 +1,78 @@
+"""What the tests of lesson 7 do inside the app's process."""
+
+import builtins
+import threading
+
+import simple_websocket
+
+import protocol
+import store
+
+PATIENCE = 0.3  # seconds for an answer that does not keep the order to show it
+
+
+def keep(database: str, room: str, author: str, text: str) -> dict:
+    """Keep a message that no socket has posted."""
+    return store.Store(database).add(room, author, text)
+
+
+def teach(kind: str) -> None:
+    """Put a handler for another type into the table."""
+    protocol.HANDLERS[kind] = lambda session, request: {
+        "type": kind,
+        "id": request["id"],
+        "room": session.room,
+    }
+
+
+def teach_to_fail(kind: str, error: str, words: str) -> None:
+    """Put a handler into the table that raises."""
+
+    def fail(session: protocol.Session, request: dict) -> dict:
+        raise getattr(builtins, error)(words)
+
+    protocol.HANDLERS[kind] = fail
+
+
+def break_store(method: str, words: str) -> None:
+    """Let a method of the store raise."""
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError(words)
+
+    setattr(store.Store, method, fail)
+
+
+def hold_first_add() -> None:
+    """Let the first message be kept only when something has been sent, or after a moment."""
+    add, send, sent = store.Store.add, simple_websocket.Server.send, threading.Event()
+
+    def held(*args: object, **kwargs: object) -> dict:
+        sent.wait(PATIENCE)
+        return add(*args, **kwargs)
+
+    def noted(self: simple_websocket.Server, data: object) -> None:
+        send(self, data)
+        sent.set()
+
+    store.Store.add, simple_websocket.Server.send = held, noted
+
+
+LOST: list[str] = []
+
+
+def lose_client() -> None:
+    """Let the next message that is sent meet a connection that has gone."""
+    send = simple_websocket.Server.send
+
+    def lost(self: simple_websocket.Server, data: str | bytes) -> None:
+        simple_websocket.Server.send = send
+        LOST.append(repr(data))
+        raise BrokenPipeError(32, "Broken pipe")
+
+    simple_websocket.Server.send = lost
+
+
+def lost() -> list[str]:
+    """Return what could not be sent."""
+    return LOST

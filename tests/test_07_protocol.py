@@ -1,0 +1,652 @@
+"""Lesson 7: the board's message protocol. These tests are the lesson's specification."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from course.curriculum import ROOT
+from course.grading import Server, Stage, equal, expect, task
+from course.grading.sockets import Socket
+from course.grading.stage import eventually, in_threads
+
+PROBES = Path(__file__).parent / "probes" / "07_protocol.py"
+PROTOCOL = ["board.v1"]
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+OTTER = "🦦"
+DEEP = 10_000  # levels of nesting
+
+# What cannot be read as one JSON object of whole characters: no id of it can be trusted.
+UNREADABLE = [
+    "",
+    "hi",
+    '{"type": "ping", "id": "1"',
+    '{"type": "ping", "id": "1"} and more',
+    "{'type': 'ping', 'id': '1'}",
+    '{"type": "ping", "id": "1",}',
+    "null",
+    "7",
+    '"ping"',
+    '[{"type": "ping", "id": "1"}]',
+    '{"type": "ping", "id": "1", "id": "2"}',
+    '{"type": "post", "type": "ping", "id": "1"}',
+    '{"type": "ping", "id": "1", "x": {"y": 1, "y": 1}}',
+    '{"type": "history", "id": "1", "after": NaN}',
+    '{"type": "ping", "id": "1", "x": [Infinity]}',
+    '{"type": "ping", "id": "1", "x": -Infinity}',
+    '{"type": "post", "id": "1", "text": "half: \\ud83e"}',
+    '{"type": "ping", "id": "\\udda6"}',
+    '{"type": "ping", "id": "1", "\\ud800": 1}',
+    "[" * DEEP + "]" * DEEP,
+    "[" * DEEP,
+    '{"type": ' * DEEP,
+]
+
+# What may be readable or not, as Python's version and one's parser have it: the id may be given.
+HUGE = [
+    '{"type": "history", "id": "1", "after": ' + "9" * 5000 + "}",
+    '{"type": "history", "id": "1", "after": ' + "[" * DEEP + "]" * DEEP + "}",
+    '{"type": "history", "id": "1", "limit": ' + '{"x":' * DEEP + "1" + "}" * DEEP + "}",
+]
+
+# A request that breaks a rule, and the field that breaks it.
+BAD_FIELDS = [
+    ({}, "id"),
+    ({"type": "ping"}, "id"),
+    ({"type": "ping", "id": None}, "id"),
+    ({"type": "ping", "id": 7}, "id"),
+    ({"type": "ping", "id": ["7"]}, "id"),
+    ({"type": "ping", "id": ""}, "id"),
+    ({"type": "ping", "id": " \t"}, "id"),
+    ({"type": "ping", "id": "x" * 65}, "id"),
+    ({"id": "1"}, "type"),
+    ({"type": None, "id": "1"}, "type"),
+    ({"type": " ", "id": "1"}, "type"),
+    ({"type": "x" * 65, "id": "1"}, "type"),
+    ({"type": 7, "id": "1"}, "type"),
+    ({"type": ["ping"], "id": "1"}, "type"),
+    ({"type": {"ping": 1}, "id": "1"}, "type"),
+    ({"type": "history", "id": "1", "after": "5"}, "after"),
+    ({"type": "history", "id": "1", "after": -1}, "after"),
+    ({"type": "history", "id": "1", "after": 1.5}, "after"),
+    ({"type": "history", "id": "1", "after": True}, "after"),
+    ({"type": "history", "id": "1", "after": None}, "after"),
+    ({"type": "history", "id": "1", "after": 2**63}, "after"),
+    ({"type": "history", "id": "1", "limit": 0}, "limit"),
+    ({"type": "history", "id": "1", "limit": 201}, "limit"),
+    ({"type": "history", "id": "1", "limit": False}, "limit"),
+    ({"type": "history", "id": "1", "limit": [50]}, "limit"),
+]
+
+BAD_POSTS = [
+    {"type": "post", "id": "1"},
+    {"type": "post", "id": "1", "text": None},
+    {"type": "post", "id": "1", "text": 7},
+    {"type": "post", "id": "1", "text": ["hi"]},
+    {"type": "post", "id": "1", "text": ""},
+    {"type": "post", "id": "1", "text": " \n\t"},
+    {"type": "post", "id": "1", "text": "x" * 2001},
+    {"type": "post", "id": "1", "text": OTTER * 2001},
+]
+
+
+@pytest.fixture
+def server(stage) -> Server:
+    """The learner's app."""
+    return stage.serve()
+
+
+def address(room: str, author: str) -> str:
+    """Return the path of a room for somebody."""
+    return f"/board/{room}?{urlencode({'author': author})}"
+
+
+def enter(server: Server, who: str, room: str, offered: list[str] = PROTOCOL) -> Socket:
+    """Come into a room as `who`, and be welcomed."""
+    socket = server.socket(who, address(room, who), subprotocols=offered)
+    reply = socket.receive_json()
+    met = isinstance(reply, dict) and reply.get("type") == "welcome"
+    expect(met, "a welcome", reply)
+    return socket
+
+
+def ask(socket: Socket, kind: str, request_id: str, **fields: object) -> dict:
+    """Send a request and return its reply."""
+    socket.send_json({"type": kind, "id": request_id, **fields})
+    reply = socket.receive_json()
+    expect(isinstance(reply, dict), "a reply that is a JSON object", reply)
+    return reply
+
+
+def post(socket: Socket, request_id: str, text: str) -> dict:
+    """Post a text, and return the message that is acknowledged."""
+    return acknowledged(ask(socket, "post", request_id, text=text), request_id)
+
+
+def acknowledged(reply: dict, request_id: str) -> dict:
+    """Return the message that a reply acknowledges, which must be whole."""
+    expect(reply.get("type") == "ack", "an ack", reply)
+    expect(sorted(reply) == ["id", "message", "type"], "an ack with id and message", reply)
+    expect(reply["id"] == request_id, f"an ack with the id {json.dumps(request_id)}", reply)
+    message, fields = reply["message"], ["author", "id", "room", "sent_at", "text"]
+    met = isinstance(message, dict) and sorted(message) == fields
+    expect(met, f"a message with the fields {', '.join(fields)}", reply)
+    expect(type(message["id"]) is int, "a message's id that is a whole number", reply)
+    return message
+
+
+def listed(socket: Socket, **fields: int) -> list[dict]:
+    """Return the messages of a room, as `history` gives them."""
+    reply = ask(socket, "history", "list", **fields)
+    messages = reply.get("messages")
+    met = isinstance(messages, list) and all(isinstance(each, dict) for each in messages)
+    expect(met, '{"type": "messages", "id": "list", "messages": […], "next": …}', reply)
+    return messages
+
+
+def expect_served(socket: Socket, request_id: str) -> None:
+    """Hold that nothing is left to come, and that the next request is served."""
+    socket.send_json({"type": "ping", "id": request_id})
+    socket.expect_json({"type": "pong", "id": request_id})
+
+
+def expect_error(reply: object, code: str, *ids: str | None) -> str:
+    """Hold that a reply is an error, with one of the ids. Returns its detail."""
+    met = isinstance(reply, dict) and reply.get("type") == "error" and reply.get("code") == code
+    expect(met, f'an error with the code "{code}"', reply)
+    fields = ["code", "detail", "id", "type"]
+    expect(sorted(reply) == fields, f"an error with the fields {', '.join(fields)}", reply)
+    wanted = " or ".join(json.dumps(each) for each in ids)
+    expect(reply["id"] in ids, f'an error with "id": {wanted}', reply)
+    detail = reply["detail"]
+    met = isinstance(detail, str) and bool(detail.strip())
+    expect(met, "a detail that says what is wrong", reply)
+    return detail
+
+
+def kept(stage: Stage, room: str, author: str) -> dict:
+    """Keep a message in the board's database, and return it."""
+    database = str(stage.scratch / "board.sqlite3")
+    return stage.probe(PROBES, "keep", database, room, author, stage.text())
+
+
+# welcome
+
+
+@task("welcome", "Who has a name is let in and greeted", points=1)
+def test_the_server_speaks_first_and_says_how_far_the_room_is(stage, server):
+    room, quiet = stage.name(), stage.name()
+    last = [kept(stage, room, "bob")["id"] for _ in range(3)][-1]
+    kept(stage, stage.name(), "bob")
+
+    for name, last_id in ((room, last), (quiet, 0)):
+        ada = server.socket("ada", address(name, "ada"), subprotocols=PROTOCOL)
+
+        ada.expect_json({"type": "welcome", "room": name, "last_id": last_id})
+
+
+@task("welcome")
+def test_who_has_no_good_name_is_refused_before_the_handshake(stage, server):
+    client, room = server.client("eve"), stage.name()
+    names = ["", " ", "\t", "x" * 33, "a\nb", "ada\x00", "\x7feve", "e\x85ve"]
+
+    client.request("GET", f"/board/{room}", headers=UPGRADE).expect_status(400)
+    for name in names:
+        client.request("GET", address(room, name), headers=UPGRADE).expect_status(400)
+
+
+@task("welcome")
+def test_any_other_name_is_let_in(stage, server):
+    for name in ("x" * 32, OTTER * 32, "Ada Lovelace", "o'Neil & <b>", "👩\u200d💻", "Zoë", "7"):
+        enter(server, name, stage.name())
+
+
+@task("welcome")
+def test_what_is_no_name_of_a_room_is_404(server):
+    for room in ("Lobby", "a_b", "x" * 33, "caf%C3%A9", "a%20b"):
+        target = f"/board/{room}?author=ada"
+
+        server.client("ada").request("GET", target, headers=UPGRADE).expect_status(404)
+
+
+# subprotocol
+
+
+@task("subprotocol", "Client and server agree on board.v1, or part", points=1, needs="welcome")
+def test_board_v1_is_agreed_on_wherever_it_is_among_the_offers(stage, server):
+    for offered in (["board.v1"], ["chat", "board.v1"], ["board.v1", "board.v2"]):
+        ada = enter(server, "ada", stage.name(), offered)
+
+        agreed = ada.subprotocol or "none"
+        expect(agreed == "board.v1", "Sec-WebSocket-Protocol: board.v1 in the answer", agreed)
+
+
+@task("subprotocol")
+def test_without_board_v1_the_connection_is_closed_with_4406_and_a_reason(stage, server):
+    for offered in (None, ["chat"], ["board.v10"], ["board.v2", "xboard.v1"], ["BOARD.V1"]):
+        ada = server.socket("ada", address(stage.name(), "ada"), subprotocols=offered)
+
+        reason = ada.expect_close(4406)
+
+        expect(bool(reason.strip()), "a reason beside the 4406", "none")
+
+
+@task("subprotocol")
+def test_nothing_follows_the_close_so_that_a_browser_sees_the_4406(stage, server):
+    ada = server.raw_socket("ada", address(stage.name(), "ada"))
+
+    opcode, payload = ada.receive()
+    ada.send(opcode, payload)
+
+    expect(payload[:2] == (4406).to_bytes(2, "big"), "close 4406", payload.hex(" "))
+    ada.expect_end()
+
+
+# dispatch
+
+
+@task("dispatch", "Each type has its handler, in a table", points=2, needs="welcome")
+def test_a_ping_is_answered_by_a_pong_with_its_id_each_time(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for request_id in ("1", "1", stage.text(), "x" * 64, OTTER * 64, '"<b>\\n'):
+        expect_served(ada, request_id)
+
+
+@task("dispatch")
+def test_history_gives_the_room_page_by_page(stage, server):
+    room, ids = stage.name(), []
+    messages = [kept(stage, room, name) for name in ("ada", "bob", "eve", "bob", "ada")]
+    kept(stage, stage.name(), "ada")
+    ada, after = enter(server, "ada", room), 0
+
+    for page in (messages[:2], messages[2:4], messages[4:], []):
+        ids.append(stage.text())
+        reply = ask(ada, "history", ids[-1], after=after, limit=2)
+
+        after = page[-1]["id"] if page else after
+        expected = {"type": "messages", "id": ids[-1], "messages": page, "next": after}
+        expect(equal(reply, expected), json.dumps(expected), reply)
+    expect(listed(ada) == messages, "all of the room without `after` and `limit`", "other messages")
+
+
+@task("dispatch")
+def test_an_unknown_type_is_an_error_and_the_next_request_is_served(stage, server):
+    ada = enter(server, "ada", stage.name())
+    unknown = ["dance", "Ping", "ping ", "welcome", "error", "handle", "parsed", "__init__"]
+
+    for kind in [*unknown, stage.text()]:
+        reply = ask(ada, kind, f"a {kind}")
+
+        expect_error(reply, "unknown_type", f"a {kind}")
+        expect_served(ada, kind)
+
+
+@task("dispatch")
+def test_a_handler_that_is_put_into_the_table_is_served(stage, server):
+    room, kind = stage.name(), stage.name()
+    ada = enter(server, "ada", room)
+
+    server.probe(PROBES, "teach", kind)
+
+    ada.send_json({"type": kind, "id": "1"})
+    ada.expect_json({"type": kind, "id": "1", "room": room})
+
+
+# validate
+
+
+@task("validate", "Whatever is sent, the conversation goes on", points=3, needs="dispatch")
+def test_what_cannot_be_read_is_a_bad_message_and_the_next_is_served(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for number, text in enumerate(UNREADABLE):
+        ada.send(text)
+
+        expect_error(ada.receive_json(), "bad_message", None)
+        expect_served(ada, f"after {number}")
+
+
+@task("validate")
+def test_bytes_are_no_message_even_where_they_are_json(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for data in (b"", b"\xff\xfe", b'{"type": "ping", "id": "1"}'):
+        ada.send(data)
+
+        expect_error(ada.receive_json(), "bad_message", None)
+        expect_served(ada, "next")
+
+
+@task("validate")
+def test_numbers_of_5000_digits_and_10000_levels_do_no_harm(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for text in HUGE:
+        ada.send(text)
+
+        expect_error(ada.receive_json(), "bad_message", None, "1")
+        expect_served(ada, "next")
+
+
+@task("validate")
+def test_the_detail_says_where_the_json_breaks_or_which_key_is_there_twice(stage, server):
+    ada = enter(server, "ada", stage.name())
+    broken = json.dumps({"type": "ping", "id": stage.text()})
+    place = len(broken) - 1
+
+    ada.send(f"{broken[:-1]} oops}}")
+    detail = expect_error(ada.receive_json(), "bad_message", None)
+    met = bool({str(place + 1), str(place + 2)} & set(re.findall(r"\d+", detail)))
+    expect(met, f"a detail with the place, character {place + 1}", detail)
+
+    key = stage.name()
+    ada.send(json.dumps({"type": "ping", "id": "1", key: 1})[:-1] + f', "{key}": 2}}')
+    detail = expect_error(ada.receive_json(), "bad_message", None)
+    expect(key in detail, f"a detail that names {key}", detail)
+
+
+@task("validate")
+def test_a_field_that_is_missing_or_wrong_is_named(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for request, field in BAD_FIELDS:
+        ada.send_json(request)
+
+        detail = expect_error(ada.receive_json(), "bad_message", None if field == "id" else "1")
+        expect(field in detail, f"a detail that names {field}", detail)
+        expect_served(ada, "next")
+
+
+@task("validate")
+def test_unknown_fields_any_order_and_any_spelling_of_json_are_good(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    ada.send_json({"type": "ping", "id": "1", "seen": [None, 1.5, {"x": OTTER}], "text": 7})
+    ada.expect_json({"type": "pong", "id": "1"})
+    ada.send('\n{"id": "\\ud83e\\udda6", "x": {}, "y": [{}, {}], "type": "p\\u0069ng"}')
+    ada.expect_json({"type": "pong", "id": OTTER})
+    reply = ask(ada, "history", "2", after=2**63 - 1, limit=200)
+
+    expect(reply.get("next") == 2**63 - 1, f"a page that ends at {2**63 - 1}", reply)
+
+
+# ack
+
+
+@task("ack", "Each request has one reply, and an ack means kept", points=2, needs="validate")
+def test_a_post_is_acknowledged_with_the_message_as_it_is_kept(stage, server):
+    room = stage.name()
+    ada, bob = (enter(server, name, room) for name in ("ada", "bob"))
+
+    for text in (stage.text(), "  two  Spaces \n", "<b>bold</b> & \\", OTTER * 2000):
+        reply = ask(ada, "post", text[:9], text=text, author="eve", room="elsewhere")
+
+        message = acknowledged(reply, text[:9])
+        wanted = {**message, "room": room, "author": "ada", "text": text}
+        expect(message == wanted, json.dumps(wanted, ensure_ascii=False), message)
+        found = listed(bob, after=message["id"] - 1)
+        expect(found == [message], f"{json.dumps([message])} in the history", found)
+
+
+@task("ack")
+def test_500_requests_sent_without_waiting_are_answered_in_their_order(stage, server):
+    ada, expected = enter(server, "ada", stage.name()), []
+    for number in range(125):
+        name = f"{number} {stage.text()}"
+        for kind, answer in (("post", "ack"), ("ping", "pong"), ("dance", "error")):
+            ada.send_json({"type": kind, "id": f"{kind} {name}", "text": name})
+            expected.append([answer, f"{kind} {name}"])
+        ada.send_json({"type": "history", "id": name, "after": 2**63 - 1})
+        expected.append(["messages", name])
+
+    for number, wanted in enumerate(expected, 1):
+        reply = ada.receive_json()
+        got = [reply.get("type"), reply.get("id")] if isinstance(reply, dict) else reply
+        expect(got == wanted, f"as reply {number} {' '.join(wanted)}", reply)
+    expect_served(ada, "the last")
+    posted = [wanted[1][5:] for wanted in expected if wanted[0] == "ack"]
+    texts = [message.get("text") for message in listed(ada, limit=200)]
+    expect(texts == posted, "all 125 posts in the history, in their order", f"{len(texts)}")
+
+
+@task("ack")
+def test_a_quick_request_does_not_overtake_a_slow_one(stage, server):
+    ada = enter(server, "ada", stage.name())
+    server.probe(PROBES, "hold_first_add")
+
+    ada.send_json({"type": "post", "id": "slow", "text": stage.text()})
+    ada.send_json({"type": "ping", "id": "quick"})
+
+    for request_id in ("slow", "quick"):
+        reply = ada.receive_json()
+        met = isinstance(reply, dict) and reply.get("id") == request_id
+        expect(met, f"the reply to {request_id}", reply)
+
+
+@task("ack")
+def test_what_is_acknowledged_outlives_the_server(stage, server):
+    room = stage.name()
+    ada = enter(server, "ada", room)
+    message = post(ada, "1", stage.text())
+
+    server.kill()
+
+    found = listed(enter(stage.serve(), "bob", room))
+    expect(found == [message], json.dumps([message]), found)
+
+
+@task("ack")
+def test_a_post_without_a_good_text_is_refused_and_not_kept(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for request in BAD_POSTS:
+        ada.send_json(request)
+
+        detail = expect_error(ada.receive_json(), "bad_message", "1")
+        expect("text" in detail, "a detail that names text", detail)
+    expect(listed(ada) == [], "that none of it was kept", "messages")
+
+
+# again
+
+
+@task("again", "A post that is sent again is kept once", points=2, needs="ack")
+def test_a_post_with_an_id_that_was_used_is_acknowledged_and_not_kept_again(stage, server):
+    ada, text = enter(server, "ada", stage.name()), stage.text()
+    first = post(ada, "1", text)
+    other = post(ada, "2", text)
+
+    again = post(ada, "1", text)
+    changed = post(ada, "1", stage.text())
+
+    expect(again == first, f"the message of the first time, {json.dumps(first)}", again)
+    expect(changed == first, f"the message of the first time, {json.dumps(first)}", changed)
+    found = listed(ada)
+    expect(found == [first, other], json.dumps([first, other]), found)
+
+
+@task("again")
+def test_the_id_holds_after_a_reconnect_and_after_a_restart(stage, server):
+    room, text = stage.name(), stage.text()
+    ada = enter(server, "ada", room)
+    first = post(ada, "1", text)
+    ada.cut()
+
+    again = post(enter(server, "ada", room), "1", text)
+    server.kill()
+    ada = enter(stage.serve(), "ada", room)
+    later = post(ada, "1", text)
+
+    expect(again == first, f"after the reconnect {json.dumps(first)}", again)
+    expect(later == first, f"after the restart {json.dumps(first)}", later)
+    expect(listed(ada) == [first], "one message in the room", listed(ada))
+
+
+@task("again")
+def test_an_id_is_its_authors_and_its_rooms(stage, server):
+    room, other, text = stage.name(), stage.name(), stage.text()
+
+    ada = post(enter(server, "ada", room), "1", text)
+    bob = post(enter(server, "bob", room), "1", text)
+    elsewhere = post(enter(server, "ada", other), "1", text)
+
+    ids = [ada["id"], bob["id"], elsewhere["id"]]
+    expect(len(set(ids)) == 3, "three messages: two authors, two rooms", ids)
+    expect(bob["author"] == "bob", "the message of bob", bob)
+    expect(elsewhere["room"] == other, f"the message in {other}", elsewhere)
+
+
+@task("again")
+def test_a_post_that_comes_from_eight_connections_at_once_is_kept_once(stage, server):
+    room, text = stage.name(), stage.text()
+    tabs = [enter(server, "ada", room) for _ in range(8)]
+
+    told = in_threads([lambda tab=tab: post(tab, "1", text) for tab in tabs])
+
+    found = listed(tabs[0])
+    expect(found == told[:1], "one message in the room", found)
+    expect(told == found * 8, "the same message in all eight acks", told)
+
+
+# fault
+
+
+@task("fault", "A fault of the server's is told, logged, and over", points=1, needs="ack")
+def test_a_handler_that_raises_is_answered_internal_and_logged(stage, server):
+    ada = enter(server, "ada", stage.name())
+
+    for error in (
+        "RuntimeError",
+        "ValueError",
+        "KeyError",
+        "TypeError",
+        "RecursionError",
+        "OSError",
+    ):
+        kind, words = stage.name(), stage.text()
+        server.probe(PROBES, "teach_to_fail", kind, error, words)
+        reply = ask(ada, kind, f"a {kind}")
+
+        detail = expect_error(reply, "internal", f"a {kind}")
+        leaked = [part for part in (words, error, "Traceback", ".py") if part in detail]
+        expect(not leaked, "nothing of the error in the detail", detail)
+        expect_served(ada, "next")
+        expect_logged(server, f"{error}: ", words)
+
+
+def expect_logged(server: Server, *parts: str) -> None:
+    """Hold that an error is in the log, with its traceback."""
+
+    log = server.log()
+    met = all(part in log for part in ("Traceback", *parts))
+    expect(met, f"a traceback that ends in {''.join(parts)} on stderr", log[-500:] or "nothing")
+
+
+@task("fault")
+def test_a_store_that_fails_is_no_end_of_the_conversation(stage, server):
+    words = stage.text()
+    ada, bob = (enter(server, name, stage.name()) for name in ("ada", "bob"))
+    server.probe(PROBES, "break_store", "add", words)
+
+    reply = ask(ada, "post", "1", text=stage.text())
+
+    expect_error(reply, "internal", "1")
+    expect_logged(server, "RuntimeError: ", words)
+    for someone in (ada, bob):
+        expect_served(someone, "next")
+
+
+@task("fault")
+def test_what_fails_before_the_welcome_ends_in_close_1011(stage, server):
+    words = stage.text()
+    server.probe(PROBES, "break_store", "last_id", words)
+
+    ada = server.socket("ada", address(stage.name(), "ada"), subprotocols=PROTOCOL)
+
+    ada.expect_close(1011)
+    expect_logged(server, "RuntimeError: ", words)
+
+
+@task("fault")
+def test_a_client_that_goes_without_a_word_leaves_nothing_and_is_no_fault(stage, server):
+    room, before = stage.name(), server.census()
+    ada = enter(server, "ada", room)
+
+    server.probe(PROBES, "lose_client")
+    for request_id in ("1", "2"):  # The first may be answered by a `ws.send` of before the probe.
+        ada.send_json({"type": "ping", "id": request_id})
+    eventually(lambda: server.probe(PROBES, "lost"), "a reply to ada", lambda: "none")
+    ada.cut()
+    for number in range(10):
+        bob = enter(server, "bob", room)
+        for _ in range(20):
+            bob.send_json({"type": "post", "id": f"{number}", "text": stage.text()})
+        bob.cut()
+
+    server.expect_census(before)
+    log = server.log()
+    expect("Traceback" not in log, "no traceback in the log", log[-500:])
+
+
+@task("fault")
+def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
+    file, room, went_by = described(), stage.name(), []
+    broken = stage.name()
+    server.probe(PROBES, "teach_to_fail", broken, "RuntimeError", "x")
+    ada = server.socket("ada", address(room, "ada"), subprotocols=PROTOCOL)
+    requests = [
+        {"type": "post", "id": "1", "text": stage.text()},
+        {"type": "post", "id": "1", "text": OTTER * 2000, "new": [1]},
+        {"type": "history", "id": "2"},
+        {"type": "history", "id": "x" * 64, "after": 2**63 - 1, "limit": 200},
+        {"type": "ping", "id": OTTER},
+    ]
+    faulty = [{"type": broken, "id": "3"}, {"type": "dance", "id": "4"}, {"id": "5"}, {}]
+
+    went_by.append(ada.receive_json())
+    for request in [*requests, *faulty]:
+        ada.send_json(request)
+        went_by.append(ada.receive_json())
+
+    kinds = {file.kind(message) for message in [*requests, *went_by]}
+    expect(kinds == file.kinds, f"all of {', '.join(sorted(file.kinds))}", sorted(kinds))
+
+
+class Described:
+    """The messages of an AsyncAPI file."""
+
+    def __init__(self, path: Path) -> None:
+        import yaml
+
+        self.document = yaml.safe_load(path.read_text("utf-8"))
+        self.kinds = set(self.document["components"]["messages"])
+
+    def kind(self, message: object) -> str:
+        """Return the type of a message. Raises Unmet where it is not as the file describes it."""
+        problem = self.problem(message)
+        expect(not problem, "a message as asyncapi.yaml describes it", f"{problem}: {message}")
+        return message["type"]
+
+    def problem(self, message: object) -> str:
+        """Return what the file does not allow in a message, or nothing."""
+        import jsonschema
+
+        kind = message.get("type") if isinstance(message, dict) else None
+        if not isinstance(kind, str) or kind not in self.kinds:
+            return f"There is no type {kind!r} in it"
+        schema = {**self.document, "$ref": f"#/components/messages/{kind}/payload"}
+        error = next(jsonschema.Draft7Validator(schema).iter_errors(message), None)
+        return error.message if error else ""
+
+
+def described() -> Described:
+    """Return the messages of our file, whatever the learner has done to theirs."""
+    return Described(ROOT / "solutions" / "07_protocol" / "asyncapi.yaml")
