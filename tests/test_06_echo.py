@@ -25,9 +25,9 @@ HANDSHAKE = {
 }
 
 
-def enter(server: Server, name: str, **options: object) -> Socket:
-    """Open a WebSocket and read the greeting."""
-    person = server.socket(name, f"/echo?name={name}", **options)
+def enter(server: Server, name: str, who: str = "", **options: object) -> Socket:
+    """Open a WebSocket and read the greeting. `who` tells two of one name apart on the card."""
+    person = server.socket(who or name, f"/echo?name={name}", **options)
     person.expect(f"hello, {name}")
     return person
 
@@ -107,7 +107,7 @@ def test_a_message_of_a_mebibyte_comes_back_whole(stage):
 @task("apart", "Each connection has its own count", points=1, needs="echo")
 def test_two_connections_of_one_name_count_apart(stage):
     server = stage.serve()
-    one, other = enter(server, "ada"), enter(server, "ada")
+    one, other = enter(server, "ada", "ada (1)"), enter(server, "ada", "ada (2)")
     expect_count(one, 1)
     expect_echo(one, stage.text())
     expect_count(other, 1)
@@ -124,7 +124,7 @@ def test_the_count_of_a_new_connection_begins_at_one(stage):
     expect_echo(ada, stage.text())
     ada.close()
 
-    again = enter(server, "ada")
+    again = enter(server, "ada", "ada, again")
 
     expect_count(again, 1)
 
@@ -157,7 +157,7 @@ def test_bye_closes_with_1000(stage):
 @task("bye")
 def test_what_was_sent_before_bye_is_answered_before_the_close(stage):
     ada = enter(stage.serve(), "ada")
-    texts = ["goodbye", "bye bye", stage.text()]
+    texts = ["goodbye", "bye bye", "Bye", " bye", "bye\n", stage.text()]
 
     for text in (*texts, "bye"):
         ada.send(text)
@@ -228,7 +228,10 @@ def expect_logged(server: Server, error: str) -> None:
         log = server.log()
         return "Traceback (most recent call last)" in log and error in log
 
-    eventually(met, f"a traceback of the {error} in the log", lambda: server.log() or "nothing")
+    def got() -> str:
+        return server.log().strip() or "nothing"
+
+    eventually(met, f"a traceback of the {error} in the log", got)
 
 
 @task("crash", "A bug ends in close 1011, in a log, and nowhere else", points=2, needs="apart")
@@ -256,7 +259,7 @@ def test_a_bug_closes_its_connection_with_1011_and_is_logged(stage):
 def test_a_bug_may_raise_anything(stage):
     for error in ("FileNotFoundError", "TimeoutError", "BrokenPipeError", "KeyError"):
         server = stage.serve()
-        server.probe(PROBES, "break_mean", error)
+        server.probe(PROBES, "break_mean", error, says=f"mean() raises {error} from now on")
         ada = enter(server, "ada")
 
         ada.send("mean 1")
@@ -292,7 +295,8 @@ def expect_nothing_left(server: Server, before: dict[str, int]) -> None:
 def last_error(log: str, folder: Path) -> str:
     """Return the log's last line, and which line of the learner's it is about."""
     own = [line for line in log.split("\n") if str(folder) in line]
-    return " ".join([log.rstrip().split("\n")[-1], *own[-1:]]).replace(f"{folder}{os.sep}", "")
+    lines = [line.strip() for line in (log.rstrip().split("\n")[-1], *own[-1:])]
+    return ", ".join(lines).replace(f"{folder}{os.sep}", "")
 
 
 @task("gone", "Nothing is left of a client that has gone", points=3, needs="crash")
@@ -345,6 +349,16 @@ def vanish_during(stage, method: str, text: str, vanish: Callable[[Socket], None
     vanish(ada)
 
     expect_nothing_left(server, before)
+
+
+@task("gone")
+def test_send_raises_connection_closed_however_the_client_went(stage):
+    for error in ("ConnectionClosed", "OSError", "LocalProtocolError"):
+        raised = stage.probe(PROBES, "raised_by_send", error)
+
+        expect(
+            raised == "ConnectionClosed", f"ConnectionClosed, as ws.send() raised {error}", raised
+        )
 
 
 @task("gone")

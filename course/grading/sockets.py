@@ -274,9 +274,9 @@ class RawSocket:
         self._wire.sent(self.who, _in_words(data))
         self._socket.sendall(data)
 
-    def receive(self) -> tuple[int, bytes]:
-        """Return the opcode and the payload of the next frame."""
-        first, length = self._read(lambda: self._file.read(2), "a frame")
+    def receive(self, what: str = "a frame") -> tuple[int, bytes]:
+        """Return the opcode and the payload of the next frame. `what` is what it should be."""
+        first, length = self._read(lambda: self._file.read(2), what)
         if length >= 126:
             size = 2 if length == 126 else 8
             length = int.from_bytes(self._read(lambda: self._file.read(size), "a length"), "big")
@@ -286,7 +286,7 @@ class RawSocket:
 
     def expect_close(self, code: int) -> None:
         """Hold that the next frame is a close with this code."""
-        opcode, payload = self.receive()
+        opcode, payload = self.receive(f"close {code}")
         if opcode != CLOSE or int.from_bytes(payload[:2], "big") != code:
             raise Unmet(f"close {code}", _frame_in_words(opcode, payload))
 
@@ -324,7 +324,10 @@ class RawSocket:
 def _frame_in_words(opcode: int, payload: bytes) -> str:
     if opcode == CLOSE:
         return f"close {int.from_bytes(payload[:2], 'big')} {payload[2:].decode(errors='replace')}"
-    return _in_words(payload.decode(errors="replace") if opcode == TEXT else payload)
+    try:
+        return _in_words(payload.decode() if opcode == TEXT else payload)
+    except UnicodeDecodeError:
+        return f"a text frame that is no UTF-8, {_in_words(payload)}"
 
 
 def _start_of(data: bytes) -> str:
@@ -341,5 +344,6 @@ def _code(closed: ConnectionClosed) -> int:
 def _in_words(data: str | bytes) -> str:
     if isinstance(data, str):
         return shown(data) if data else "(empty text)"
-    start = " ".join(f"{byte:02x}" for byte in data[:16])
-    return f"{len(data):,} bytes: {start}{' …' if len(data) > 16 else ''}".rstrip(": ")
+    start, more = data[:16], " …" if len(data) > 16 else ""
+    words = repr(start) if start.isascii() and start.decode().isprintable() else start.hex(" ")
+    return f"{len(data):,} bytes: {words}{more}" if data else "0 bytes"

@@ -169,9 +169,15 @@ class Server:
 
         return self.stage.use(RawSocket(self, who, target))
 
-    def probe(self, file: Path, function: str, *args: object) -> object:
-        """Call a function of the file of ours in the app's process, as `Stage.probe` does."""
-        return self._child.probe(file, function, *args)
+    def probe(self, file: Path, function: str, *args: object, says: str = "") -> object:
+        """Call a function of the file of ours in the app's process, as `Stage.probe` does.
+
+        `says` is what a learner has to know of it, for the wire.
+        """
+        value = self._child.probe(file, function, *args)
+        if says:
+            self.stage.wire.happened("test", says)
+        return value
 
     def census(self) -> dict[str, int]:
         """Return how many `threads` the app's process has, and `sockets` (0 on Windows)."""
@@ -209,7 +215,7 @@ class Server:
 
     def unmet(self, expected: str, got: str, seconds: float) -> Unmet:
         """Return what to raise when nothing came for so long: why, and where the app is."""
-        trouble = self.trouble(f"{expected} did not come within {seconds * PATIENCE:g} s")
+        trouble = self.trouble(f"It did not come within {seconds * PATIENCE:g} s")
         return Unmet(expected, f"{got}. {trouble}", where=trouble.where)
 
 

@@ -2,7 +2,8 @@
 
 import builtins
 
-from simple_websocket import Server
+from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import LocalProtocolError
 
 HELD: list[str] = []  # The calls that wait, or have waited, for their client to go.
 
@@ -40,3 +41,31 @@ def break_mean(error: str) -> None:
         raise getattr(builtins, error)("mean is broken")
 
     replies.mean = mean
+
+
+def raised_by_send(error: str) -> str:
+    """Return the name of what `send()` raises when `ws.send()` raises an error, by its name."""
+    import app
+
+    class Gone:
+        """A connection whose client has gone."""
+
+        close_reason, close_message = 1006, ""
+
+        def send(self, data: object) -> None:
+            raise ERRORS[error]
+
+    if not hasattr(app, "send"):
+        return "ConnectionClosed"  # It is written in another way, which the other tests judge.
+    try:
+        app.send(Gone(), "hi")
+    except Exception as raised:
+        return type(raised).__name__
+    return "nothing"
+
+
+ERRORS = {
+    "ConnectionClosed": ConnectionClosed(1006, ""),
+    "OSError": BrokenPipeError(32, "Broken pipe"),
+    "LocalProtocolError": LocalProtocolError("closed"),
+}

@@ -58,21 +58,12 @@ def hold_first_add() -> None:
     store.Store.add, simple_websocket.Server.send = held, noted
 
 
-LOST: list[str] = []
-
-
 def lose_client() -> None:
     """Let the next message that is sent meet a connection that has gone."""
     send = simple_websocket.Server.send
 
     def lost(self: simple_websocket.Server, data: str | bytes) -> None:
         simple_websocket.Server.send = send
-        LOST.append(repr(data))
         raise BrokenPipeError(32, "Broken pipe")
 
     simple_websocket.Server.send = lost
-
-
-def lost() -> list[str]:
-    """Return what could not be sent."""
-    return LOST
