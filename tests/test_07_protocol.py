@@ -12,7 +12,7 @@ from course.curriculum import ROOT
 from course.grading import Server, Stage, equal, expect, task
 from course.grading.expect import Unmet
 from course.grading.sockets import Socket
-from course.grading.stage import eventually, in_threads
+from course.grading.stage import in_threads
 
 PROBES = Path(__file__).parent / "probes" / "07_protocol.py"
 PROTOCOL = ["board.v1"]

@@ -221,6 +221,11 @@ class Socket:
         what = "something" if http.startswith(HTTP + b"1 101") else _start_of(http)
         return f"{what}, which is no frame, so {closed.sent.code} ({closed.sent.reason})"
 
+    def half_close(self) -> None:
+        """End our half of TCP without a close frame, as a program that ends does; go on reading."""
+        self._wire.happened(self.who, "connection half closed")
+        self._connection.socket.shutdown(socket.SHUT_WR)
+
     def _end(self) -> None:
         raw = self._connection.socket
         with contextlib.suppress(OSError):

@@ -1,0 +1,41 @@
+"""Post to a room from eight threads at once: `storm.py BOARD ROOM SECONDS`."""
+
+import sys
+import threading
+import time
+from collections import Counter
+
+import requests
+
+THREADS = 8
+
+
+def post(url: str, name: str, end: float, statuses: Counter) -> None:
+    """Post one message after the other until the time `end`, on the clock of time.monotonic()."""
+    with requests.Session() as session:
+        while time.monotonic() < end:
+            message = {
+                "author": name,
+                "text": f"{name} says something, and says it at length. " * 5,
+            }
+            statuses[session.post(url, json=message).status_code] += 1
+
+
+def main() -> None:
+    """Post, and print how often each status came."""
+    board, room, seconds = sys.argv[1:]
+    end, statuses = time.monotonic() + float(seconds), Counter()
+    url = f"{board.rstrip('/')}/rooms/{room}/messages"
+    threads = [
+        threading.Thread(target=post, args=(url, f"thread {number}", end, statuses))
+        for number in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"{THREADS} threads posted:", dict(statuses))
+
+
+if __name__ == "__main__":
+    main()
