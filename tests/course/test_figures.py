@@ -1,0 +1,1096 @@
+"""The figures work in a browser: by keyboard, in the dark, on a phone, and without a script."""
+
+import base64
+import contextlib
+import functools
+import hashlib
+import importlib
+import itertools
+import json
+import os
+import queue
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+from websockets.exceptions import ConnectionClosed, ProtocolError
+from websockets.frames import Close, Frame, Opcode
+from websockets.server import ServerProtocol
+from websockets.sync.server import ServerConnection, serve
+from websockets.utils import accept_key
+from wsproto.frame_protocol import FrameProtocol, ParseFailed
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "assets" / "figures"
+NAMES = sorted(path.stem for path in FIGURES.glob("*.js"))
+MOST_BYTES = 12_000
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
+SIZES = {"wide": (1280, 900), "phone": (390, 844)}
+PAGE = "reference/figures.html"
+LEAST_CONTRAST = 4.5
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files without a line for each."""
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    """The address of the built site, on loopback."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser that this machine has."""
+    where = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not where:
+        pytest.skip("No browser was found here. Install Chromium, Chrome or Edge.")
+    # Chromium's sandbox refuses to work for root, as which containers often run.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=where, args=["--no-sandbox"] if root else [], timeout=60_000
+            )
+        except Error as error:
+            pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def looks(browser: Browser, site: str) -> Iterator[Page]:
+    """The page of all figures, for tests that leave it as it is."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(site + PAGE)
+        for name in NAMES:
+            page.wait_for_selector(f"figure-{name}[playing]")
+        yield page
+
+
+class Seen:
+    """What a page complained about, and asked of whom."""
+
+    def __init__(self, page: Page) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    """The page of all figures, opened for one test, that must end without a complaint."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        seen = Seen(page)
+        page.goto(site + PAGE)
+        for name in NAMES:
+            page.wait_for_selector(f"figure-{name}[playing]")
+        yield page
+        assert seen.complaints == []
+        assert [url for url in seen.requests if not url.startswith(site)] == []
+
+
+def model(page: Page, name: str, script: str, argument: object = None) -> object:
+    """Return what a figure's model says: `script` is a function of the model and an argument."""
+    told = f"({script})(customElements.get('figure-{name}').model, JSON.parse(argument))"
+    # As one text, because a long list takes Playwright seconds.
+    return json.loads(page.evaluate(f"argument => JSON.stringify({told})", json.dumps(argument)))
+
+
+# Every figure
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_small(name):
+    assert (FIGURES / f"{name}.js").stat().st_size <= MOST_BYTES
+
+
+def test_what_all_figures_share_is_small():
+    assert (FIGURES.parent / "figures.js").stat().st_size <= MOST_BYTES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_that_is_typed_is_never_html(name):
+    script = (FIGURES / f"{name}.js").read_text("utf-8")
+
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert way not in script
+
+
+def test_each_figure_stands_on_the_page_of_figures():
+    text = (ROOT / "docs" / "reference" / "figures.md").read_text("utf-8")
+
+    for name in NAMES:
+        assert f'--8<-- "docs/assets/figures/{name}.html"' in text
+
+
+def test_a_page_without_figures_loads_none(browser, site):
+    with browser.new_context() as context:
+        page = context.new_page()
+        seen = Seen(page)
+        page.goto(site)
+        page.wait_for_load_state("networkidle")
+
+    assert seen.complaints == []
+    assert [url for url in seen.requests if "/figures/" in url] == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_without_javascript_there_is_a_picture_and_its_text(browser, site, size):
+    width, height = SIZES[size]
+    viewport = {"width": width, "height": height}
+    with browser.new_context(java_script_enabled=False, viewport=viewport) as context:
+        page = context.new_page()
+        page.goto(site + PAGE)
+
+        for name in NAMES:
+            figure = page.locator(f"figure:has(figure-{name})")
+            edge = figure.bounding_box()
+            assert len(figure.inner_text()) > 60, name
+            assert figure.locator("table, svg").count() > 0, name
+            for picture in figure.locator("table, svg").all():
+                box = picture.bounding_box()
+                assert box["height"] > 100, name
+                assert edge["x"] <= box["x"], name
+                assert box["x"] + box["width"] <= edge["x"] + edge["width"], name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_print_has_the_picture_in_place_of_what_is_played(looks, name):
+    looks.emulate_media(media="print")
+    still = looks.locator(f"figure-{name} > .still")
+    live = looks.locator(f"figure-{name} > .live")
+    printed = still.is_visible(), live.is_visible()
+    looks.emulate_media(media="screen")
+
+    assert printed == (True, False)
+    assert (still.is_visible(), live.is_visible()) == (False, True)
+
+
+def test_a_figure_works_from_a_file(browser, folder):
+    with browser.new_context() as context:
+        page = context.new_page()
+        seen = Seen(page)
+        page.goto((folder / PAGE).as_uri())
+        for name in NAMES:
+            page.wait_for_selector(f"figure-{name}[playing]", timeout=10_000)
+
+        ours = [text for text in seen.complaints if "figure" in text]
+        assert ours == []
+        assert [url for url in seen.requests if not url.startswith("file:")] == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_wider_than_the_screen(browser, site, size):
+    width, height = SIZES[size]
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        page = context.new_page()
+        page.goto(site + PAGE)
+        for name in NAMES:
+            page.wait_for_selector(f"figure-{name}[playing]")
+            wide = page.evaluate(WIDER, f"figure-{name}")
+            assert wide == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_long_text_stays_within_a_phone(browser, site):
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto(site + PAGE)
+        for name, label, text in (
+            ("frame", "Message", "W" * 400),
+            ("closing", "Reason", "W" * 120),
+            ("handshake", "The request, to be changed", f"GET /{'W' * 200} HTTP/1.1"),
+            ("handshake", "Origins that the server lets in", "W" * 200),
+        ):
+            page.locator(f"figure-{name} .live").get_by_label(label, exact=True).fill(text)
+            assert page.evaluate(WIDER, f"figure-{name}") == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# Returns what of a figure stands out of it.
+WIDER = """name => {
+  const figure = document.querySelector(name), edge = figure.getBoundingClientRect();
+  return [...figure.querySelectorAll(".live *")].filter((each) => {
+    const { left, right, width } = each.getBoundingClientRect();
+    return width && (left < edge.left - 1 || right > edge.right + 1);
+  }).map((each) => each.outerHTML.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_control_has_a_name_and_is_large_enough_to_touch(looks, name):
+    controls = looks.evaluate(CONTROLS, f"figure-{name}")
+
+    assert controls
+    for html, label, width, height in controls:
+        assert label.strip(), html
+        assert min(width, height) >= 24, html
+
+
+# Returns each control of a figure that is seen: its HTML, its name, and what of it can be touched.
+CONTROLS = """name => [...document.querySelectorAll(
+    `${name} .live :is(button, input, select, textarea)`)].map((each) => {
+        const label = each.labels?.[0], { width, height } = (each.closest("label") ?? each)
+            .getBoundingClientRect();
+        const named = label?.textContent || each.ariaLabel || each.textContent;
+        return [each.outerHTML.slice(0, 200), named, width, height];
+    }).filter(([, , width]) => width)"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_the_focus_shows_it(looks, name):
+    looks.locator(f"figure-{name}").scroll_into_view_if_needed()
+    looks.keyboard.press("Shift")
+    for control in looks.locator(f"figure-{name} .live :is(button, input, select)").all()[:6]:
+        if control.is_enabled() and control.is_visible():
+            control.focus()
+            style = control.evaluate("each => getComputedStyle(each).outlineStyle")
+            assert style != "none"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_moves_by_itself(looks, name):
+    moving = """name => [...document.querySelectorAll(`${name}, ${name} *`)].filter((each) => {
+        const { animationName, transitionDuration } = getComputedStyle(each);
+        return animationName !== "none" || parseFloat(transitionDuration) > 0;
+    }).map((each) => each.outerHTML.slice(0, 80))"""
+
+    assert looks.evaluate(moving, f"figure-{name}") == []
+
+
+# Returns the texts of a figure whose contrast against what is behind them is too low.
+FAINT = """([name, least]) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgb = (colour, under) => {
+    canvas.clearRect(0, 0, 1, 1);
+    if (under) { canvas.fillStyle = under; canvas.fillRect(0, 0, 1, 1); }
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return canvas.getImageData(0, 0, 1, 1).data;
+  };
+  const light = (data) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, n) => {
+    const part = data[n] / 255;
+    return sum + weight * (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const ground = (each) => {
+    for (; each; each = each.parentElement) {
+      const colour = getComputedStyle(each).backgroundColor;
+      if (rgb(colour)[3] === 255) return colour;
+    }
+    return "white";
+  };
+  const faint = [];
+  for (const each of document.querySelectorAll(`${name} .live *`)) {
+    const own = [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !each.getClientRects().length || each.disabled) continue;
+    const style = getComputedStyle(each), under = ground(each);
+    const colour = each.namespaceURI.includes("svg") ? style.fill : style.color;
+    const [a, b] = [light(rgb(colour, under)), light(rgb(under))].sort((a, b) => b - a);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < least) faint.push(`${each.textContent.slice(0, 40)}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_by_day_and_by_night(looks, name, scheme):
+    looks.emulate_media(color_scheme=scheme)
+    faint = looks.evaluate(FAINT, [f"figure-{name}", LEAST_CONTRAST])
+
+    assert faint == []
+
+
+# A frame, byte by byte
+
+
+def described(payload: bytes, key: bytes | None) -> dict:
+    """Return a payload and its key as JSON holds them."""
+    return {"payload": list(payload), "key": key and list(key)}
+
+
+def test_frames_are_those_of_websockets(looks, monkeypatch):
+    encode = "(m, a) => [...m.encode(a.opcode, Uint8Array.from(a.payload), a.fin, a.key)]"
+    for size in (0, 1, 5, 125, 126, 127, 300, 65535, 65536, 65537):
+        payload, key = random.randbytes(size), random.randbytes(4)
+        monkeypatch.setattr("websockets.frames.secrets.token_bytes", lambda _, key=key: key)
+        for opcode, mask, fin in ((1, True, True), (2, False, True), (0, True, False)):
+            frame = Frame(Opcode(opcode), payload, fin=fin)
+            asked = {"opcode": opcode, "fin": fin, **described(payload, key if mask else None)}
+
+            assert bytes(model(looks, "frame", encode, asked)) == frame.serialize(mask=mask)
+
+
+def judged_by_wsproto(data: bytes) -> int | None:
+    """Return the code that wsproto, as a server, closes with after these bytes, if it does."""
+    protocol = FrameProtocol(client=False, extensions=[])
+    protocol.receive_bytes(data)
+    try:
+        list(protocol.received_frames())
+    except ParseFailed as broken:
+        return int(broken.code)
+    return None
+
+
+def test_frames_are_refused_as_wsproto_does(looks):
+    chance = random.Random(6455)
+    streams = [bytes([first, 128, 0, 0, 0, 0]) for first in range(256)]
+    for _ in range(600):
+        first = chance.choice((0x81, 0x82, 0x88, 0x89, chance.randrange(256)))
+        short = chance.choice((*range(9), 125, 126, 127))
+        head = bytes([first, chance.choice((128, 128, 128, 0)) | short])
+        more = {126: 2, 127: 8}.get(short, 0)
+        long = chance.choice((0, 3, 126, 200)).to_bytes(more, "big") if more else b""
+        payload = chance.choice((bytes(300), chance.randbytes(300)))
+        length = int.from_bytes(long, "big") if more else short
+        streams.append(head + long + bytes(4) + payload[:length])
+    script = """(m, all) => all.map((bytes) => {
+        const { problem } = m.decode(Uint8Array.from(bytes), true);
+        return problem && problem.code;
+    })"""
+
+    codes = model(looks, "frame", script, [list(data) for data in streams])
+
+    expected = [judged_by_wsproto(data) for data in streams]
+    differing = [
+        (data[:12].hex(" "), ours, theirs)
+        for data, ours, theirs in zip(streams, codes, expected, strict=True)
+        if ours != theirs
+    ]
+    assert differing == []
+    assert {None, 1002, 1007} <= set(expected)
+
+
+def test_close_frames_are_refused_where_websockets_refuses(looks):
+    script = """(m, codes) => codes.filter((code) => {
+        const bytes = [0x88, 2, code >> 8, code & 255];
+        return !m.decode(Uint8Array.from(bytes), false).problem;
+    })"""
+    codes = range(900, 5100)
+
+    ours = model(looks, "frame", script, list(codes))
+
+    assert ours == [code for code in codes if is_sendable(code)]
+
+
+def test_a_stream_that_is_cut_says_what_it_lacks(looks):
+    data = list(bytes.fromhex("818537fa213d7f9f4d5158"))
+    script = "(m, all) => all.map((bytes) => m.decode(Uint8Array.from(bytes), true).missing)"
+
+    missing = model(looks, "frame", script, [data[:size] for size in range(12)])
+
+    assert missing[6:] == [5, 4, 3, 2, 1, 0]
+    assert all(missing[1:11])
+
+
+def test_fragments_are_one_message_with_a_ping_between(looks):
+    script = """(m, [first, last]) => m.decode(Uint8Array.from([...first, 0x89, 0, ...last]), false)
+        .messages.map(({ kind, text }) => [kind, text])"""
+    text = "🐍".encode()
+
+    got = model(looks, "frame", script, [[0x01, 2, *text[:2]], [0x80, 2, *text[2:]]])
+
+    assert got == [["ping", ""], ["text", "🐍"]]
+
+
+def test_a_frame_is_played_by_keyboard(page):
+    figure = page.locator("figure-frame .live")
+    figure.get_by_label("Message", exact=True).focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("<b>hi</b>")
+    assert "81 89 37 fa 21 3d" in figure.get_by_label("Bytes on the wire").input_value()
+    assert "text “<b>hi</b>”" in figure.locator(".verdict").inner_text()
+
+    figure.locator(".bytes button").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert "10" in figure.locator(".told").inner_text()
+    page.keyboard.press("End")
+    assert "XOR 37" in figure.locator(".told").inner_text()
+
+    figure.get_by_label("masked").focus()
+    page.keyboard.press("Space")
+    assert "Closed with 1002: a client masks" in figure.locator(".verdict").inner_text()
+
+
+# The handshake
+
+REQUEST = {
+    "Host": "board.example",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+    "Origin": "https://board.example",
+    "Sec-WebSocket-Protocol": "board.v1",
+}
+SERVER = {"origins": ["https://board.example"], "protocols": ["board.v1", "board.v2"]}
+# Changes to a request, and the status that the figure answers.
+REQUESTS = [
+    ({}, 101),
+    ({"Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"}, 101),
+    ({"Origin": None}, 101),
+    ({"Sec-WebSocket-Protocol": "chat, board.v2"}, 101),
+    ({"Sec-WebSocket-Protocol": "chat"}, 101),
+    ({"Upgrade": None}, 400),
+    ({"Upgrade": "h2c"}, 400),
+    ({"Connection": "close"}, 400),
+    ({"Sec-WebSocket-Key": None}, 400),
+    ({"Sec-WebSocket-Key": "YWJj"}, 400),
+    ({"Sec-WebSocket-Key": "no base64"}, 400),
+    ({"Sec-WebSocket-Version": None}, 400),
+    ({"Sec-WebSocket-Version": "8"}, 426),
+    ({"Origin": "https://evil.example"}, 403),
+    ({"Origin": "https://board.example.evil.example"}, 403),
+]
+
+
+def head(first: str, headers: dict[str, str | None]) -> str:
+    """Return the head of a request or of an answer. A header that is None is left out."""
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([first, *lines, "", ""])
+
+
+def test_accept_keys_are_those_of_websockets(looks):
+    keys = [base64.b64encode(random.randbytes(16)).decode() for _ in range(50)]
+
+    ours = model(looks, "handshake", "(m, keys) => keys.map(m.accept)", keys)
+
+    assert ours == [accept_key(key) for key in keys]
+
+
+def test_sha1_is_that_of_hashlib_at_every_length(looks):
+    texts = ["a" * size for size in range(130)]
+
+    ours = model(looks, "handshake", "(m, texts) => texts.map(m.sha1)", texts)
+
+    assert ours == [hashlib.sha1(text.encode()).digest().hex(" ") for text in texts]
+
+
+@pytest.mark.parametrize(("changes", "status"), REQUESTS)
+def test_a_handshake_is_refused_where_websockets_refuses(looks, changes, status):
+    request = head("GET /ws HTTP/1.1", REQUEST | changes)
+    script = "(m, [request, server]) => m.answer(request, server)"
+    theirs = ServerProtocol(origins=[None, *SERVER["origins"]])
+    theirs.receive_data(request.encode())
+    (event,) = theirs.events_received()
+
+    answer = model(looks, "handshake", script, [request, SERVER])
+
+    assert answer["status"] == status
+    response = theirs.accept(event)
+    assert (response.status_code == 101) == (status == 101)
+    assert (response.status_code == 403) == (status == 403)
+    if status == 101:
+        proof = f"Sec-WebSocket-Accept: {response.headers['Sec-WebSocket-Accept']}"
+        assert proof in answer["headers"]
+
+
+def test_a_handshake_is_refused_where_lesson_5_refuses(looks, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "solutions" / "05_wire")
+    wire = importlib.import_module("wire")
+    script = "(m, [request, server]) => m.answer(request, server).status"
+
+    for changes, status in REQUESTS:
+        headers = [(name, value) for name, value in (REQUEST | changes).items() if value]
+        theirs = 101
+        try:
+            wire.check_request("GET", "HTTP/1.1", headers)
+        except wire.Refusal as refusal:
+            theirs = refusal.status
+        ours = model(looks, "handshake", script, [head("GET /ws HTTP/1.1", dict(headers)), SERVER])
+
+        assert ours == status
+        assert theirs == (101 if status == 403 else status)  # Origin is a later lesson's.
+
+
+# Changes to an answer, to a browser that offers board.v1, and whether it opens the connection.
+ANSWERS = [
+    ({}, True),
+    ({"Upgrade": "WebSocket", "Connection": "keep-alive, upgrade"}, True),
+    ({"Upgrade": "h2c"}, False),
+    ({"Upgrade": None}, False),
+    ({"Connection": None}, False),
+    ({"Sec-WebSocket-Accept": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}, False),
+    ({"Sec-WebSocket-Accept": None}, False),
+    ({"Sec-WebSocket-Protocol": None}, False),
+    ({"Sec-WebSocket-Protocol": "board.v2"}, False),
+    ({"Sec-WebSocket-Extensions": "unheard-of"}, False),
+]
+OPENED = """url => new Promise((resolve) => {
+    const ws = new WebSocket(url, ["board.v1"]);
+    ws.onopen = () => resolve(1000);
+    ws.onclose = ({ code }) => resolve(code);
+})"""
+
+
+def answer_once(listener: socket.socket, changes: dict, heads: list[str]) -> None:
+    """Answer one handshake, changed; keep what was asked and answered in `heads`."""
+    connection, _ = listener.accept()
+    with connection:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += connection.recv(65536)
+        asked = request.decode()
+        key = re.search(r"Sec-WebSocket-Key: (\S+)", asked)[1]
+        answer = {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": accept_key(key),
+            "Sec-WebSocket-Protocol": "board.v1",
+        }
+        heads += [asked, head("HTTP/1.1 101 Switching Protocols", answer | changes)]
+        connection.sendall(heads[1].encode())
+        connection.recv(65536)  # Until the browser has made up its mind, and goes.
+
+
+@pytest.mark.parametrize(("changes", "opens"), ANSWERS)
+def test_an_answer_is_refused_where_this_browser_refuses_it(looks, changes, opens):
+    heads: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_once, args=(listener, changes, heads))
+        thread.start()
+        code = looks.evaluate(
+            OPENED.replace("resolve(1000)", "(ws.close(), resolve(1000))"),
+            f"ws://127.0.0.1:{listener.getsockname()[1]}/",
+        )
+        thread.join()
+    refusal = model(looks, "handshake", "(m, heads) => m.refusal(...heads)", heads)
+
+    assert code == (1000 if opens else 1006)
+    assert (refusal == "") == opens, refusal
+
+
+def test_a_handshake_is_played_by_keyboard(page):
+    figure = page.locator("figure-handshake .live")
+    verdict = figure.locator(".verdict")
+    assert verdict.inner_text().startswith("Open.")
+
+    figure.get_by_label("What happens").focus()
+    page.keyboard.press("ArrowDown")
+    assert "The server refuses with 400: a WebSocket begins with Upgrade" in verdict.inner_text()
+
+    figure.get_by_label("What happens").select_option("all is well")
+    figure.get_by_label("Subprotocols").focus()
+    page.keyboard.press("End")
+    page.keyboard.type("x")
+    assert "the browser refuses: none of the subprotocols" in verdict.inner_text()
+
+    figure.get_by_label("The answer").fill("HTTP/1.1 200 OK")
+    assert "the status is 200" in verdict.inner_text()
+
+    figure.get_by_label("The request").fill("GET /ws HTTP/1.1\nHost: <img src=x onerror=alert(1)>")
+    assert "Upgrade: websocket" in verdict.inner_text()
+
+
+# Register and greet
+
+
+def connection(way: str, clients: set, told: list) -> Iterator[None]:
+    """Do what bob's thread does, one step for each `next`."""
+    yield  # It answers 101.
+    if way == "register, without a greeting":
+        told.append(True)  # Bob takes the open connection for a promise.
+    for step in ("greet", "register") if way.startswith("greet") else ("register", "greet"):
+        yield
+        if step == "register":
+            clients.add("bob")
+        else:
+            told.append(True)
+
+
+def post(clients: set, told: list, kept: list, heard: list) -> Iterator[None]:
+    """Do what ada's thread does, one step for each `next`."""
+    yield
+    kept.append(bool(told))
+    yield
+    receivers = list(clients)
+    yield
+    heard += receivers
+
+
+def outcome_of(way: str, order: str) -> str:
+    """Run the two threads in this order, and return what became of the message."""
+    clients, told, kept, heard = set(), [], [], []
+    threads = {"b": connection(way, clients, told), "a": post(clients, told, kept, heard)}
+    for thread in threads.values():
+        next(thread)
+    for thread in order:
+        next(threads[thread], None)
+    return "heard" if heard else "missed" if kept[0] else "history"
+
+
+def test_every_order_ends_as_two_threads_do(looks):
+    script = """m => m.ways.map((way) => [way, m.orders(way)
+        .map((order) => [order, m.run(way, order).outcome])])"""
+
+    ways = model(looks, "register", script)
+
+    missed = {}
+    for way, orders in ways:
+        steps = "bb" if "without" in way else "bbb"
+        every = {"".join(order) for order in itertools.permutations(steps + "aaa")}
+        assert {order for order, _ in orders} == every
+        assert [outcome for _, outcome in orders] == [outcome_of(way, order) for order, _ in orders]
+        missed[way] = sum(outcome == "missed" for _, outcome in orders)
+    assert missed["register, then greet"] == 0
+    assert missed["greet, then register"] > 0
+    assert missed["register, without a greeting"] > 0
+
+
+def test_two_threads_are_stepped_by_keyboard(page):
+    figure = page.locator("figure-register .live")
+    verdict = figure.locator(".verdict")
+    bob = figure.get_by_role("button", name="Step bob's thread")
+    ada = figure.get_by_role("button", name="Step ada's thread")
+    for button in (bob, bob, ada, ada, ada, bob):
+        button.focus()
+        page.keyboard.press("Enter")
+    assert "Bob misses the message" in verdict.inner_text()
+    assert figure.locator(".orders [aria-pressed=true]").get_attribute("data-order") == "bbaaab"
+
+    page.keyboard.press("Enter")  # Its thread has ended: nothing changes, nor does the focus.
+    assert "Bob misses the message" in verdict.inner_text()
+    assert bob.evaluate("each => each === document.activeElement")
+
+    figure.get_by_label("The server does this").select_option("register, then greet")
+    assert figure.locator(".orders .missed").count() == 0
+    figure.locator(".orders button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert "Bob hears the message" in verdict.inner_text()
+
+
+# Closing
+
+CLOSES = [
+    ("page", None, ""),
+    ("page", 1000, "bye"),
+    ("page", 1001, ""),
+    ("page", 1011, ""),
+    ("page", 3000, ""),
+    ("page", 4000, "🐍" * 30),
+    ("page", 4000, "🐍" * 31),
+    ("page", 5000, ""),
+    ("browser", 1001, ""),
+    ("server", 1000, "x" * 123),
+    ("server", 1000, "x" * 124),
+    ("server", 1001, "restart"),
+    ("server", 1005, ""),
+    ("server", 1006, ""),
+    ("server", 1008, ""),
+    ("server", 1009, "too big"),
+    ("server", 1011, ""),
+    ("server", 1013, ""),
+    ("server", 4401, "ticket expired"),
+    ("broken", None, ""),
+    ("cut", None, ""),
+]
+# Opens a connection, lets the page close it if that is asked, and says what the page was told.
+CLOSE = """([url, who, code, reason]) => new Promise((resolve) => {
+    const ws = new WebSocket(url);
+    ws.onclose = ({ code, reason, wasClean: clean }) => resolve({ code, reason, clean });
+    ws.onmessage = () => {
+        try {
+            if (who === "page") code === null ? ws.close() : ws.close(code, reason);
+            if (who === "browser") resolve("open");
+        } catch (error) {
+            resolve(error.name);
+        }
+    };
+})"""
+
+
+class Closer:
+    """A server that ends its connections as it is told, and keeps what it read."""
+
+    def __init__(self) -> None:
+        self.what: tuple = ()
+        self.read: queue.Queue = queue.Queue()
+
+    def handle(self, ws: ServerConnection) -> None:
+        """Greet, and end the connection or wait for its end."""
+        who, code, reason = self.what
+        try:
+            ws.send("welcome")
+            if who == "server":
+                ws.close(code, reason)
+            if who == "broken":
+                ws.socket.sendall(b"\x81\x01\xff")
+            if who == "cut":
+                ws.socket.shutdown(socket.SHUT_RDWR)
+            ws.recv(timeout=20)
+        except ConnectionClosed as closed:
+            told = closed.rcvd or Close(1006, "")
+            self.read.put((int(told.code), told.reason))
+        except ProtocolError:
+            self.read.put("refused")
+
+
+@pytest.fixture(scope="module")
+def closer() -> Iterator[Closer]:
+    """A server of the websockets library, on loopback; its address is `url`."""
+    closer = Closer()
+    with serve(closer.handle, "127.0.0.1", 0) as server:
+        closer.url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield closer
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("who", "code", "reason"), CLOSES)
+def test_each_side_reads_what_this_browser_and_websockets_read(
+    browser, site, looks, closer, who, code, reason
+):
+    closer.what = (who, code, reason)
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(site)
+        told = page.evaluate(CLOSE, [closer.url, who, code, reason])
+        if who == "browser":
+            page.goto("about:blank")
+    read = closer.read.get(timeout=20)
+    given = {"who": who, "code": code, "reason": reason}
+
+    expected = model(looks, "closing", "(m, given) => m.close(given)", given)
+
+    if expected["refused"]:
+        assert told in ("InvalidAccessError", "SyntaxError") or read == "refused"
+    else:
+        assert read[0] == expected["server"]["code"]
+        assert who == "broken" or read[1] == expected["server"]["reason"]
+        assert told == (expected["page"] or "open")
+
+
+def test_the_codes_that_may_be_sent_are_those_of_websockets(looks):
+    codes = range(900, 5100)
+
+    ours = model(looks, "closing", "(m, codes) => codes.filter(m.maySend)", list(codes))
+
+    assert ours == [code for code in codes if is_sendable(code)]
+
+
+def is_sendable(code: int) -> bool:
+    """Whether the websockets library sends this code."""
+    try:
+        Close(code, "").check()
+    except ProtocolError:
+        return False
+    return True
+
+
+def test_a_close_is_played_by_keyboard(page):
+    figure = page.locator("figure-closing .live")
+    verdict = figure.locator(".verdict")
+    assert verdict.inner_text() == "Both sides read 1000."
+
+    figure.get_by_label("Code", exact=True).focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("1006")
+    assert "Nothing is sent: the library refuses: 1006" in verdict.inner_text()
+
+    figure.get_by_label("What happens").focus()
+    page.keyboard.press("End")
+    assert verdict.inner_text() == "Both sides are left with 1006."
+    assert figure.get_by_label("Code", exact=True).is_disabled()
+
+
+# Fan-out
+
+CLIENTS = 5
+
+
+class Connection:
+    """A connection as a hub sees it: `send` takes a message, waits by yielding, or raises."""
+
+    def __init__(self, buffer: int) -> None:
+        self.how, self.most, self.buffer, self.heard = "reads", buffer, 0, 0
+
+    def send(self) -> Iterator[None]:
+        """Send a message."""
+        while self.how == "stops" and self.buffer == self.most:
+            yield
+        if self.how == "cut":
+            raise ConnectionError
+        if self.how == "stops":
+            self.buffer += 1
+        else:
+            self.heard += 1
+
+    def turn(self, how: str) -> None:
+        """Read again, stop reading, or be cut for good."""
+        if self.how == "cut":
+            return
+        self.how = how
+        if how == "reads":
+            self.heard, self.buffer = self.heard + self.buffer, 0
+
+
+def plain(clients: list[Connection], inbox: list) -> Iterator[None]:
+    """Publish what comes in, in a plain loop. Each publish has its own exception."""
+    while True:
+        while inbox:
+            inbox.pop()
+            with contextlib.suppress(ConnectionError):
+                for client in clients:
+                    yield from client.send()
+        yield
+
+
+def catches(clients: list[Connection], inbox: list) -> Iterator[None]:
+    """Publish what comes in, and drop who is cut."""
+    while True:
+        while inbox:
+            inbox.pop()
+            for client in list(clients):
+                try:
+                    yield from client.send()
+                except ConnectionError:
+                    clients.remove(client)
+        yield
+
+
+def writer(client: Connection, queued: list, gone: set) -> Iterator[None]:
+    """Send what is queued for one client, and end when it is cut or was dropped."""
+    while client not in gone:
+        while queued and client not in gone:
+            try:
+                yield from client.send()
+            except ConnectionError:
+                gone.add(client)
+                return
+            queued.pop()
+        yield
+
+
+def heard_by(mode: str, actions: list, sizes: dict) -> list[int]:
+    """Do the actions with threads that are generators. Return how much each client heard."""
+    clients = [Connection(sizes["BUFFER"]) for _ in range(CLIENTS)]
+    inbox, gone, queues = [], set(), [[] for _ in clients]
+    loop = {"plain": plain, "catches": catches}.get(mode)
+    threads = (
+        [loop(list(clients), inbox)]
+        if loop
+        else [writer(client, queued, gone) for client, queued in zip(clients, queues, strict=True)]
+    )
+    for action in actions:
+        if action == "publish":
+            inbox.append(1)
+            for queued in queues:
+                queued.append(1)
+        elif clients[action[0]] not in gone or action[1] == "cut":
+            clients[action[0]].turn(action[1])
+        for thread in threads:
+            next(thread, None)
+        gone |= {
+            client
+            for client, queued in zip(clients, queues, strict=True)
+            if mode == "writers" and len(queued) > sizes["QUEUE"]
+        }
+    return [client.heard for client in clients]
+
+
+def test_every_client_hears_what_threads_would_send_it(looks):
+    chance = random.Random(24)
+    ways = ("reads", "stops", "stops", "cut")
+    runs = [
+        [
+            "publish"
+            if chance.random() < 0.7
+            else (chance.randrange(CLIENTS), chance.choice(ways[: chance.choice((3, 4))]))
+            for _ in range(25)
+        ]
+        for _ in range(60)
+    ]
+    script = """(m, [mode, runs]) => runs.map((actions) => {
+        const state = m.start(mode);
+        for (const action of actions)
+            action === "publish" ? m.publish(state) : m.turn(state, ...action);
+        m.verdict(state);
+        return state.clients.map(({ heard }) => heard);
+    })"""
+    sizes = looks.evaluate(
+        "(({ BUFFER, QUEUE }) => ({ BUFFER, QUEUE }))(customElements.get('figure-fanout').model)"
+    )
+
+    for mode in ("plain", "catches", "writers"):
+        ours = model(looks, "fanout", script, [mode, runs])
+
+        assert ours == [heard_by(mode, actions, sizes) for actions in runs], mode
+
+
+def test_a_fan_out_is_played_by_keyboard(page):
+    figure = page.locator("figure-fanout .live")
+    verdict = figure.locator(".verdict")
+    figure.get_by_label("bob", exact=True).focus()
+    page.keyboard.press("End")
+    figure.get_by_role("button", name="Publish a message").focus()
+    page.keyboard.press("Enter")
+    assert "Left out, now and each time: carol, dan and eve." in verdict.inner_text()
+
+    figure.get_by_label("The hub sends in").select_option("catches")
+    figure.get_by_label("carol", exact=True).select_option("stops")
+    figure.get_by_role("button", name="Publish five").press("Space")
+    assert "send() to carol waits" in verdict.inner_text()
+    figure.get_by_label("carol", exact=True).select_option("reads")
+    assert verdict.inner_text() == "Everybody has heard everything."
+
+    figure.get_by_label("The hub sends in").select_option("writers")
+    figure.get_by_label("carol", exact=True).select_option("stops")
+    figure.get_by_role("button", name="Publish five").press("Space")
+    figure.get_by_role("button", name="Publish five").press("Space")
+    assert verdict.inner_text() == "carol was dropped, and nobody else noticed."
+    assert "10 of 10" in figure.inner_text()
+
+
+# Four transports over time
+
+# Bytes: an answer with nothing new, with a message, one more in it; an event; a frame.
+EMPTY, HIT, MORE, EVENT, FRAME = 721, 848, 86, 137, 125
+COMPARE = "(m, given) => [m.times(given.rate), m.compare(given)]"
+SETTINGS = [
+    {"rate": rate, "interval": interval, "delay": delay}
+    for rate in (1, 2, 6, 12, 30, 60, 120)
+    for interval in (0.2, 1, 5, 30)
+    for delay in (0, 0.05, 0.5)
+]
+
+
+def polled(messages: list[float], interval: float, delay: float) -> tuple[int, int, int, float]:
+    """Return requests, useful answers, bytes and the mean age of polling for a minute."""
+    asked = [n * interval for n in range(1, round(60 / interval) + 1)]
+    held = [0] * len(asked)
+    ages = []
+    for came in messages:
+        poll = next(n for n, at in enumerate(asked) if at >= came - 1e-9)
+        held[poll] += 1
+        ages.append(asked[poll] - came + delay)
+    size = sum(HIT + MORE * (count - 1) if count else EMPTY for count in held)
+    return len(asked), sum(map(bool, held)), size, sum(ages) / len(ages)
+
+
+def waited(messages: list[float], delay: float) -> tuple[int, int, int, float]:
+    """Return requests, useful answers, bytes and the mean age of long polling for a minute."""
+    requests = useful = size = 0
+    ages, left, here = [], list(messages), 0.0
+    while True:
+        answered = max(here, min([here + 25, *left[:1]]))
+        if answered > 60:
+            return requests, useful, size, sum(ages) / len(ages)
+        new = [came for came in left if came <= answered]
+        left = left[len(new) :]
+        requests, useful = requests + 1, useful + bool(new)
+        size += HIT + MORE * (len(new) - 1) if new else EMPTY
+        ages += [answered + delay - came for came in new]
+        here = answered + delay + delay  # The answer travels, and so does the next request.
+
+
+@pytest.mark.parametrize("given", SETTINGS[:: len(SETTINGS) // 20])
+def test_transports_cost_what_the_formula_says(looks, given):
+    rate, delay = given["rate"], given["delay"]
+
+    messages, (polling, waiting, events, socket_) = model(looks, "transports", COMPARE, given)
+
+    expected = polled(messages, given["interval"], delay)
+    costs = [polling[key] for key in ("requests", "useful", "bytes", "age")]
+    assert costs == pytest.approx(list(expected))
+    costs = [waiting[key] for key in ("requests", "useful", "bytes", "age")]
+    assert costs == pytest.approx(list(waited(messages, delay)))
+    assert events["bytes"] == EVENT * rate
+    assert socket_["bytes"] == FRAME * rate
+    assert events["age"] == socket_["age"] == pytest.approx(delay)
+    assert delay - 1e-9 <= waiting["age"] <= 3 * delay + 1e-9
+    if min(later - sooner for sooner, later in pairwise([-1, *messages])) > 2 * delay:
+        # Each message finds a request that waits for it; 25 s without one end in an empty answer.
+        empty = waiting["requests"] - rate
+        assert waiting["useful"] == rate
+        assert waiting["bytes"] == rate * HIT + empty * EMPTY
+        assert waiting["age"] == pytest.approx(delay)
+        assert empty <= 60 / 25
+
+
+def test_transports_cost_what_was_measured(looks):
+    # 20 clients, one message every 5 s, polling each second: bytes for each delivery.
+    given = {"rate": 12, "interval": 1, "delay": 0}
+
+    _, costs = model(looks, "transports", COMPARE, given)
+
+    assert [cost["bytes"] / 12 for cost in costs] == [3732, 848, 137, 125]
+    assert 0.4 < costs[0]["age"] < 0.6
+
+
+def test_the_picture_of_transports_is_what_the_model_draws(looks):
+    shapes = """(part) => {
+        const all = `figure-transports > ${part} :is(circle, path, svg text, td)`;
+        const names = ["class", "cx", "cy", "d"];
+        const told = (each) => names.map((name) => each.getAttribute(name) || "");
+        return [...document.querySelectorAll(all)].map((each) =>
+            [each.localName, each.textContent, ...told(each)]);
+    }"""
+
+    still, live = looks.evaluate(shapes, ".still"), looks.evaluate(shapes, ".live")
+
+    assert len(live) > 30
+    assert still == live
+
+
+def test_transports_are_played_by_keyboard(page):
+    figure = page.locator("figure-transports .live")
+    polling = figure.locator("tbody tr").first
+    assert polling.inner_text().split() == ["Polling", "60", "12", "45", "kB", "547", "ms"]
+
+    slider = figure.get_by_role("slider", name="Poll every")
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")
+    assert slider.get_attribute("aria-valuetext") == "Poll every 0.2 s"
+    assert "Polling asks 300 times, 288 of them for nothing" in figure.inner_text()
+
+    figure.get_by_role("slider", name="Messages a minute").press("End")
+    assert "Messages a minute: 120" in figure.inner_text()
