@@ -199,6 +199,16 @@ def _lesson_and_task(lesson: str | None, task: str | None) -> tuple[Lesson, str 
         raise
 
 
+@course.command("run")
+@click.argument("lesson")
+@click.option("--solution", is_flag=True, help="Run our answer, not yours.")
+def run_lesson(lesson: str, solution: bool) -> None:
+    """Run a lesson's app with the workbench beside it: talk to it and watch the wire."""
+    from course.workbench.bench import run
+
+    run(find(lesson), solution, sys.stdout)
+
+
 @course.command()
 @click.argument("lesson")
 @click.option("--anyway", is_flag=True, help="Even before every task has passed.")

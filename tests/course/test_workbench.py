@@ -1,0 +1,1020 @@
+"""The workbench: what the wire shows, who may come in, and that nothing is left of it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame, Opcode
+from websockets.sync.client import connect
+
+from course.curriculum import ROOT, Lesson
+from course.grading.processes import PATIENCE
+from course.work import Refusal
+from course.workbench.bench import Bench, require_app
+from course.workbench.http_wire import Conversation
+from course.workbench.kinds import kind_of
+from course.workbench.recorder import parsed
+from course.workbench.sender import BROKEN, data_of, frame
+from course.workbench.transcript import Transcript
+
+SECONDS = 30.0 * PATIENCE
+
+APP = """
+import os
+from flask import Flask, Response, request
+from flask_sock import Sock
+
+def create_app(config=None):
+    app, sock = Flask(__name__), Sock()
+
+    @app.get("/rooms/<room>/messages")
+    def messages(room):
+        found = [] if "after" in request.args else [{"id": 1, "text": "<i>hi</i>"}]
+        return {"messages": found, "next": 1}
+
+    @app.get("/process")
+    def process():
+        return {"pid": os.getpid(), "cwd": os.getcwd(), "port": request.environ["SERVER_PORT"]}
+
+    @app.get("/stream")
+    def stream():
+        body = (f"id: {number}\\ndata: news\\n\\n" for number in (1, 2))
+        return Response(body, mimetype="text/event-stream")
+
+    @sock.route("/echo")
+    def echo(ws):
+        while True:
+            data = ws.receive()
+            if data == "bye":
+                ws.close(4001, "as you wish")
+                return
+            ws.send(data)
+
+    sock.init_app(app)
+    return app
+"""
+
+
+def write_app(root: Path, text: str = APP) -> Lesson:
+    """Write a course with one lesson, whose app this is."""
+    lesson = Lesson("01_little", root)
+    lesson.lesson.mkdir(parents=True, exist_ok=True)
+    fresh = lesson.lesson / "fresh"
+    fresh.write_text(text, "utf-8")
+    os.replace(fresh, lesson.lesson / "app.py")  # At once, so that it is one save.
+    return lesson
+
+
+# An app that brings its own page, which opens a WebSocket to where it comes from.
+OWN_PAGE = APP.replace(
+    "    sock.init_app(app)",
+    """
+    @app.get("/")
+    def page():
+        return '<p id="p"></p><script>' + (
+            'let s = new WebSocket("ws://" + location.host + "/echo");'
+            's.onopen = () => p.textContent = "A page of its own, open";'
+        ) + '</script>'
+
+    sock.init_app(app)
+    """,
+)
+
+
+class Running:
+    """A workbench in a thread, with ways to see what it shows and to ask for what it does."""
+
+    def __init__(self, root: Path) -> None:
+        self.lesson = write_app(root)
+        self._started: Future = Future()
+        self.said: list[str] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        self.bench: Bench = self._started.result(SECONDS)
+        self.address = self.bench.address
+        self.page = requests.Session()
+        assert self.page.get(self.bench.server.address, timeout=SECONDS).ok
+        self.home = f"http://127.0.0.1:{self.bench.server.port}/workbench/"
+
+    async def _run(self) -> None:
+        bench = Bench(self.lesson, self.lesson.lesson, self.said.append)
+        self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        await bench.start()
+        await bench.app.ready()
+        self._started.set_result(bench)
+        await self._stop.wait()
+        await bench.close()
+
+    def close(self) -> None:
+        """End it."""
+        self.page.close()
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(SECONDS)
+
+    def save(self, text: str) -> None:
+        """Write the app anew, and wait until that was seen, where it is another one."""
+        if (self.lesson.lesson / "app.py").read_text("utf-8") != text:
+            before = self.bench.state()["app"]["starts"]
+            write_app(self.lesson.root, text)
+            self.state_where("a new start", lambda s: s["app"]["starts"] > before)
+
+    def get(self, path: str, **options) -> requests.Response:
+        """Ask the app, through the proxy."""
+        return requests.get(self.address + path, timeout=SECONDS, **options)
+
+    def ask(self, name: str, **what: object) -> requests.Response:
+        """Ask the workbench for something, as its page does."""
+        return self.page.post(f"{self.home}do/{name}", json=what, timeout=SECONDS)
+
+    def echo(self, **options):
+        """Open a WebSocket to the app, through the proxy."""
+        return connect(
+            self.address.replace("http", "ws") + "/echo", open_timeout=SECONDS, **options
+        )
+
+    def until(self, what: str, found) -> dict:
+        """Wait until an entry is `found`, and return it; `what` names it where it does not come."""
+        end = time.monotonic() + SECONDS
+        for entries, _ in self.bench.transcript.follow(1.0):
+            for entry in entries:
+                if found(entry):
+                    return entry
+            assert time.monotonic() < end, f"{what}: {self.bench.transcript.entries()}"
+        raise AssertionError(what)
+
+    def state_where(self, what: str, found) -> dict:
+        """Wait until the state that the page shows is `found`, and return it."""
+        end = time.monotonic() + SECONDS
+        for _ in self.bench.transcript.follow(1.0):
+            state = self.bench.state()
+            if found(state):
+                return state
+            assert time.monotonic() < end, f"{what}: {state}"
+        raise AssertionError(what)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A workbench that the tests of this file share."""
+    running = Running(tmp_path_factory.mktemp("course"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def wire(running):
+    """The same, with nothing on its wire yet and no faults."""
+    running.ask("faults", delay=0, rate=0, held=False)
+    running.ask("cut")
+    running.ask("clear")
+    return running
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory):
+    """A workbench for the tests that change its app."""
+    running = Running(tmp_path_factory.mktemp("changing"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def own(changing):
+    """The same, which runs the little app."""
+    changing.save(APP)
+    changing.state_where("that it runs", lambda s: s["app"]["state"] == "ready")
+    return changing
+
+
+def field(entry: dict, name: str) -> str:
+    """Return an entry's field, "" where it has none."""
+    return next((value for key, value in entry["fields"] if key == name), "")
+
+
+# What the wire shows, of bytes that are known
+
+
+@pytest.fixture
+def transcript():
+    return Transcript()
+
+
+def lines(transcript: Transcript) -> list[str]:
+    """Return each entry in a line."""
+    arrows = {"up": "→", "down": "←", "": "·"}
+    return [f"{arrows[e['way']]} {e['title']} ({e['size']})" for e in transcript.entries()]
+
+
+REQUEST = b"GET /rooms/lobby/messages?after=3 HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+def answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_request_and_its_answer_are_read_however_the_bytes_come(transcript, size):
+    talk = Conversation(transcript, 1)
+    reply = answer(b'{"messages": []}')
+
+    passed = b"".join(talk.up(REQUEST[i : i + size]) for i in range(0, len(REQUEST), size))
+    for i in range(0, len(reply), size):
+        talk.down(reply[i : i + size])
+
+    assert passed == REQUEST
+    assert lines(transcript) == [
+        f"→ GET /rooms/lobby/messages?after=3 ({len(REQUEST)})",
+        f"← 200 OK ({len(reply)})",
+    ]
+    asked, answered = transcript.entries()
+    assert field(asked, "Host") == "x"
+    assert field(answered, "answer to") == "GET /rooms/lobby/messages?after=3"
+    assert answered["body"] == '{"messages": []}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "useless"),
+    [
+        (answer(b'{"messages": [], "next": 3}'), True),
+        (answer(b"[]"), True),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (answer(b'{"messages": [{"id": 4}]}'), False),
+        (answer(b"not JSON"), False),
+        (answer(b"[]", "404 Not Found"), True),
+    ],
+)
+def test_an_answer_that_brings_nothing_is_counted(transcript, reply, useless):
+    talk = Conversation(transcript, 1)
+
+    talk.up(REQUEST)
+    talk.down(reply)
+
+    assert transcript.entries()[-1]["useless"] == useless
+    assert transcript.counts["useless"] == useless
+    assert transcript.counts["requests"] == 1
+
+
+def test_two_requests_that_come_at_once_get_their_answers_in_order(transcript):
+    talk = Conversation(transcript, 1)
+
+    talk.up(REQUEST + REQUEST.replace(b"after=3", b"after=4"))
+    talk.down(answer(b"three") + answer(b"four"))
+
+    found = [(e["body"], field(e, "answer to")[-1]) for e in transcript.entries()[2:]]
+    assert found == [("three", "3"), ("four", "4")]
+
+
+def test_a_chunked_body_is_shown_without_its_chunks(transcript):
+    talk = Conversation(transcript, 1)
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+
+    talk.up(REQUEST)
+    talk.down(reply)
+
+    assert transcript.entries()[-1]["body"] == "hello"
+    assert transcript.entries()[-1]["size"] == len(reply)
+
+
+def test_each_event_of_a_stream_is_an_entry(transcript):
+    talk = Conversation(transcript, 1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    body = b"retry: 2000\n\n: heartbeat\n\nevent: message\nid: 7\ndata: caf\xc3\xa9\ndata: two\n\n"
+
+    talk.up(REQUEST)
+    for byte in head + body:
+        talk.down(bytes([byte]))
+
+    assert lines(transcript)[1:] == [
+        f"← 200 OK ({len(head)})",
+        "← nothing but retry (13)",
+        "← nothing but comment (13)",
+        "← event message, id 7 (44)",
+    ]
+    assert transcript.entries()[-1]["body"] == "café\ntwo"
+    assert transcript.counts["events"] == 3
+
+
+def opened(transcript: Transcript, headers: bytes = b"") -> Conversation:
+    """Return a conversation that is at its first frame."""
+    talk = Conversation(transcript, 1)
+    talk.up(UPGRADE)
+    talk.down(SWITCH + headers + b"\r\n")
+    return talk
+
+
+def test_frames_are_read_in_both_directions(transcript):
+    talk = opened(transcript)
+
+    talk.up(frame(1, b"hi") + frame(2, b"\x00\xff"))
+    talk.down(frame(1, b"hi", masked=False) + frame(8, b"\x0f\xa1why", masked=False))
+
+    assert lines(transcript)[2:] == [
+        "→ text  hi (8)",
+        "→ binary  00 ff (8)",
+        "← text  hi (4)",
+        "← close 4001 (private use)  why (7)",
+    ]
+    assert transcript.counts["frames"] == 4
+    assert field(transcript.entries()[2], "mask").startswith("1, key")
+    assert not any(field(entry, "note") for entry in transcript.entries())
+
+
+def test_a_message_in_fragments_is_shown_whole_at_its_last(transcript):
+    talk = opened(transcript)
+    data = "naïve".encode()
+
+    talk.up(frame(1, data[:3], fin=False) + frame(9, b"?") + frame(0, data[3:]))
+
+    first, ping, last = transcript.entries()[2:]
+    assert first["title"].startswith("text, first fragment")
+    assert ping["title"] == "ping  ?"
+    assert (last["body"], field(last, "message")) == ("naïve", "whole now, of 2 frames")
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_compressed_frames_are_shown_unpacked(transcript, size):
+    talk = opened(transcript, b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    deflate = PerMessageDeflate(False, False, 15, 15)
+    text = b'{"type": "post", "text": "so it is, so it is, so it is"}'
+    frames = [Frame(Opcode.TEXT, text), Frame(Opcode.TEXT, text[:20], fin=False)]
+    frames += [Frame(Opcode.CONT, text[20:]), Frame(Opcode.TEXT, text)]
+    data = b"".join(f.serialize(mask=True, extensions=[deflate]) for f in frames)
+
+    for place in range(0, len(data), size):
+        talk.up(data[place : place + size])
+
+    bodies = [entry["body"] for entry in transcript.entries()[2:]]
+    assert bodies == [text.decode(), text[:20].decode(), text.decode(), text.decode()]
+    # The last one refers to those before it, so its context was kept.
+    assert transcript.entries()[-1]["size"] < 30
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_broken_frame_is_shown_with_what_is_wrong(transcript, name, way):
+    talk = opened(transcript)
+
+    data = data_of({"kind": "broken", "fault": name, "text": "x"}, masked=way == "up")
+    getattr(talk, way)(data)
+    talk.end("The page")
+
+    entry = next(e for e in transcript.entries()[2:] if e["way"] == way)
+    assert field(entry, "note")
+
+
+def test_the_answer_of_http_among_frames_is_named(transcript):
+    talk = opened(transcript)
+
+    talk.down(b"HTTP/1.1 500 INTERNAL SERVER ERROR\r\n\r\n")
+
+    assert "1002" in field(transcript.entries()[-1], "note")
+
+
+def test_what_is_no_http_is_shown_and_passed_on(transcript):
+    talk = Conversation(transcript, 1)
+
+    assert talk.up(b"\x00\x01\r\n\r\n") == b"\x00\x01\r\n\r\n"
+    talk.down(b"what?")
+    talk.end("The app")
+
+    assert [e["kind"] for e in transcript.entries()] == ["raw", "raw", "end"]
+
+
+@pytest.mark.parametrize(("closing", "seen"), [(b"", "1006"), (b"\x03\xe8", "1000")])
+def test_the_end_says_which_code_both_sides_see(transcript, closing, seen):
+    talk = opened(transcript)
+
+    if closing:
+        talk.down(frame(8, closing, masked=False))
+    talk.end("The app")
+
+    assert transcript.entries()[-1]["title"] == "The app ended the connection"
+    assert field(transcript.entries()[-1], "both sides see").startswith(seen)
+
+
+# What the wire shows, of a real app
+
+
+def test_a_request_through_the_proxy_is_on_the_wire(wire):
+    assert wire.get("/rooms/lobby/messages").json()["next"] == 1
+
+    entry = wire.until("the answer", lambda e: e["kind"] == "response" and e["body"])
+    assert entry["title"] == "200 OK"
+    assert json.loads(entry["body"])["messages"][0]["text"] == "<i>hi</i>"
+
+
+def test_a_stream_of_events_through_the_proxy_is_on_the_wire(wire):
+    assert wire.get("/stream").text == "id: 1\ndata: news\n\nid: 2\ndata: news\n\n"
+
+    entry = wire.until("the second event", lambda e: e["title"] == "event message, id 2")
+    assert (entry["way"], entry["body"]) == ("down", "news")
+    assert wire.bench.transcript.counts["events"] == 2
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_websocket_through_the_proxy_is_on_the_wire(wire, compression):
+    with wire.echo(compression=compression) as ws:
+        ws.send(["so it is, ", "so it is, ", "so it is"])
+        assert ws.recv(SECONDS) == "so it is, so it is, so it is"
+        ws.send("bye")
+        with pytest.raises(ConnectionClosed):
+            ws.recv(SECONDS)
+
+    assert ws.close_code == 4001
+    close = wire.until("the close frame", lambda e: e["title"].startswith("close 4001"))
+    assert (close["way"], close["body"]) == ("down", "as you wish")
+    bodies = [e["body"] for e in wire.bench.transcript.entries() if e["kind"] == "frame"]
+    assert bodies.count("so it is, so it is, so it is") == 2  # at the last fragment, and back
+
+
+def test_a_cut_connection_ends_with_1006_on_both_sides(wire):
+    with wire.echo() as ws:
+        ws.send("hi")
+        ws.recv(SECONDS)
+
+        assert wire.ask("cut").ok
+
+        with pytest.raises(ConnectionClosed):
+            ws.recv(SECONDS)
+    assert ws.close_code == 1006
+    end = wire.until("the cut", lambda e: e["kind"] == "end")
+    assert end["title"] == "The workbench ended the connection"
+    assert field(end, "both sides see").startswith("1006")
+
+
+def test_a_delay_makes_an_answer_late(wire):
+    wire.ask("faults", delay=0.2, rate=0)
+
+    start = time.monotonic()
+    assert wire.get("/rooms/lobby/messages").ok
+
+    assert time.monotonic() - start >= 0.4  # there, and back
+
+
+def test_a_throttle_makes_an_answer_slow(wire):
+    size = len(wire.get("/rooms/lobby/messages").content)
+    wire.ask("faults", delay=0, rate=1000)
+
+    start = time.monotonic()
+    assert wire.get("/rooms/lobby/messages").ok
+
+    assert time.monotonic() - start >= size / 1000
+
+
+def test_what_is_held_arrives_when_it_is_let_go(wire):
+    with wire.echo() as ws:
+        wire.ask("faults", held=True)
+        ws.send("hi")
+        assert wire.bench.state()["faults"]["held"]
+        wire.ask("faults", held=False)
+
+        assert ws.recv(SECONDS) == "hi"
+
+
+# Sending
+
+
+def number_of(wire, path: str) -> int:
+    """Return the number of the WebSocket that is open there."""
+    state = wire.state_where(
+        "a WebSocket", lambda s: any(x["websocket"] and x["path"] == path for x in s["links"])
+    )
+    return next(link["link"] for link in state["links"] if link["websocket"])
+
+
+def test_a_request_of_ones_own_is_sent_as_it_is_written(wire):
+    text = "POST /rooms/lobby/messages HTTP/1.1\nOrigin: http://evil.example\n\nhello"
+
+    assert wire.ask("request", text=text).ok
+
+    sent = wire.until("the request", lambda e: e["kind"] == "request")
+    assert field(sent, "Origin") == "http://evil.example"
+    assert (field(sent, "Content-Length"), sent["body"]) == ("5", "hello")
+    wire.until("the answer", lambda e: e["title"].startswith("405"))
+
+
+def test_frames_are_put_into_a_connection_that_is_there(wire):
+    with wire.echo(compression=None) as ws:
+        link = number_of(wire, "/echo")
+
+        assert wire.ask("send", kind="text", link=link, way="up", text="from here").ok
+        assert ws.recv(SECONDS) == "from here"
+        assert wire.ask("send", kind="bytes", link=link, way="down", text="00 ff").ok
+        assert ws.recv(SECONDS) == b"\x00\xff"
+        assert wire.ask("send", kind="close", link=link, way="down", code="1013", text="soon").ok
+        with pytest.raises(ConnectionClosed):
+            ws.recv(SECONDS)
+
+    assert (ws.close_code, ws.close_reason) == (1013, "soon")
+    put = [e for e in wire.bench.transcript.entries() if field(e, "sent by")]
+    assert [e["title"] for e in put] == ["text  from here", "binary  00 ff", put[2]["title"]]
+
+
+def test_a_websocket_of_ones_own_can_be_opened_and_broken(wire):
+    assert wire.ask("open", path="/echo").ok
+    link = number_of(wire, "/echo")
+
+    assert wire.ask("send", kind="broken", fault="opcode", link=link).ok
+
+    # Where the handler ends before the library's own thread has answered, there is no close frame.
+    wire.until(
+        "the app's end",
+        lambda e: e["way"] == "down" and ("close 1002" in e["title"] or e["kind"] == "raw"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "says"),
+    [
+        ("send", {"kind": "text", "link": 9999}, "has ended"),
+        ("send", {"kind": "bytes", "text": "zz"}, "has ended"),
+        ("request", {"text": ""}, "begins with a line"),
+        ("open", {"path": "echo"}, "begins with /"),
+        ("open", {"path": "/echo", "origin": "a\r\nEvil: 1"}, "no spaces"),
+        ("faults", {"delay": "long"}, "from 0 to 60 seconds"),
+        ("faults", {"delay": "nan"}, "from 0 to 60 seconds"),
+        ("faults", {"rate": 3}, "at least 10"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(wire, name, what, says):
+    found = wire.ask(name, **what)
+
+    assert found.status_code == 400
+    assert says in found.json()["said"]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"kind": "bytes", "text": "4"},
+        {"kind": "raw", "text": "hello"},
+        {"kind": "close", "code": "65536"},
+        {"kind": "close", "code": "one"},
+        {"kind": "broken", "fault": "nothing"},
+        {"kind": "nothing"},
+        {},
+    ],
+)
+def test_what_cannot_be_sent_is_refused(what):
+    with pytest.raises(Refusal):
+        data_of(what, masked=True)
+
+
+# Who may come in
+
+
+def test_the_token_is_exchanged_for_a_cookie_of_the_page_alone(running):
+    first = requests.get(running.bench.server.address, allow_redirects=False, timeout=SECONDS)
+
+    cookie = first.headers["Set-Cookie"]
+    assert (first.status_code, first.headers["Location"]) == (303, "/workbench/")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Path=/workbench/" in cookie
+    token = running.bench.server.address.partition("token=")[2]
+    assert token not in running.page.get(running.home, timeout=SECONDS).text
+
+
+@pytest.mark.parametrize("path", ["", "events", "recordings", "bench.js", "nothing"])
+def test_nothing_is_shown_without_the_token(running, path):
+    address = running.home + path
+
+    assert requests.get(address, timeout=SECONDS).status_code == 403
+    wrong = {"Authorization": "Bearer wrong", "Cookie": "workbench=wrong"}
+    assert requests.get(address, headers=wrong, timeout=SECONDS).status_code == 403
+    root = address.split("/workbench")[0]
+    assert requests.get(f"{root}/?token=wrong", timeout=SECONDS).status_code == 403
+
+
+def test_nothing_is_done_without_the_token(running):
+    found = requests.post(f"{running.home}do/cut", json={}, timeout=SECONDS)
+
+    assert found.status_code == 403
+
+
+def test_a_program_may_bring_the_token_in_a_header(running):
+    token = running.bench.server.address.partition("token=")[2]
+    headers = {"Authorization": f"Bearer {token}"}
+
+    assert requests.get(f"{running.home}recordings", headers=headers, timeout=SECONDS).ok
+
+
+FOREIGN = [
+    {"Host": "evil.example"},
+    {"Host": "127.0.0.1"},
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_the_workbench_refuses_a_foreign_page_even_with_the_token(running, headers):
+    found = running.page.post(f"{running.home}do/clear", json={}, headers=headers, timeout=SECONDS)
+
+    assert found.status_code == 403
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_the_proxy_refuses_a_foreign_page_and_the_app_hears_nothing(wire, headers):
+    found = wire.get("/process", headers=headers)
+
+    assert found.status_code == 403
+    assert "pid" not in found.text
+    assert wire.bench.transcript.counts["requests"] == 0
+
+
+def test_the_proxy_refuses_a_websocket_of_a_foreign_origin(wire):
+    with pytest.raises(Exception, match="403"):
+        wire.echo(origin="http://evil.example").close()
+
+
+def test_each_request_of_a_connection_is_looked_at(wire):
+    host = wire.address.removeprefix("http://")
+    good = f"GET /process HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    bad = good.replace(host.encode(), b"evil.example")
+    with socket.create_connection(tuple(host.split(":")), SECONDS) as client:
+        client.sendall(good + bad)
+        found = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert b"403 Forbidden" in found
+    assert wire.bench.transcript.counts["requests"] == 1
+
+
+def test_what_is_no_http_is_refused_at_the_door(wire):
+    host, port = wire.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), SECONDS) as client:
+        client.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+        found = client.recv(65536)
+
+    assert found.startswith(b"HTTP/1.1 400 ")
+
+
+def test_it_listens_on_loopback_alone(running):
+    for port in (running.bench.server.port, int(running.address.rpartition(":")[2])):
+        for address in {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), 0)}:
+            if not address.startswith(("127.", "::1")):
+                with pytest.raises(OSError, match=r"refused|timed out|unreachable|route"):
+                    socket.create_connection((address, port), 1).close()
+
+
+def test_the_pages_forbid_everything_that_is_not_theirs(running):
+    page = running.page.get(running.home, timeout=SECONDS)
+
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+
+
+# Recording
+
+
+def test_a_session_is_recorded_and_shown_again(wire):
+    assert wire.ask("record").ok
+    name = wire.bench.state()["recording"]
+    wire.get("/rooms/lobby/messages?after=1")
+    wire.until("the answer", lambda e: e["useless"])
+    assert name in wire.ask("stop").json()["said"]
+    wire.get("/rooms/lobby/messages")
+
+    assert wire.page.get(f"{wire.home}recordings", timeout=SECONDS).json()[0] == name
+    found = wire.page.get(f"{wire.home}recordings/{name}", timeout=SECONDS).json()
+    assert found["lesson"] == "01_little"
+    titles = list({e["n"]: e["title"] for e in found["entries"]}.values())
+    assert titles == ["GET /rooms/lobby/messages?after=1", "200 OK"]
+
+
+@pytest.mark.parametrize("name", ["nothing.jsonl", "..%2Fprogress.json", "%2Fetc%2Fpasswd"])
+def test_only_a_recording_is_shown(running, name):
+    found = running.page.get(f"{running.home}recordings/{name}", timeout=SECONDS)
+
+    assert found.status_code in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no recording"),
+        ("{}", "no recording"),
+        ('{"workbench": 1}\nnonsense', "Line 2 of x is not JSON"),
+        ('{"workbench": 1}\n{"n": 1}', "Line 2 of x is no entry"),
+        ('{"workbench": 1}\n[]', "Line 2 of x is no entry"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused(text, says):
+    with pytest.raises(Refusal, match=says):
+        parsed(text, "x")
+
+
+# The app
+
+
+def test_a_save_starts_the_app_anew(own):
+    before = own.get("/process").json()["pid"]
+
+    own.save(APP.replace('"next": 1', '"next": 2'))
+
+    assert own.get("/rooms/lobby/messages").json()["next"] == 2
+    assert own.get("/process").json()["pid"] != before
+
+
+def test_a_syntax_error_is_shown_and_the_old_app_is_gone(own):
+    own.save("def create_app(:\n")
+    state = own.state_where("that it is broken", lambda s: s["app"]["state"] == "broken")
+
+    assert state["app"]["sentence"].startswith("app.py:1: SyntaxError")
+    answer = own.get("/rooms/lobby/messages")
+    assert (answer.status_code, "app.py:1" in answer.text) == (503, True)
+    assert "SyntaxError" in own.said[-1]
+
+    own.save(APP)
+    own.state_where("that it runs", lambda s: s["app"]["state"] == "ready")
+    assert own.get("/rooms/lobby/messages").ok
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import nothing_of_this_name", "app.py:1: ModuleNotFoundError"),
+        ("def create_app():\n    return None", "not a Flask app"),
+        ("def create_app():\n    return 1 / 0", "app.py:2: ZeroDivisionError"),
+        ("import sys\nsys.exit(3)", "app.py:2: SystemExit"),
+        ("import os\nos._exit(3)", "exit status 3"),
+        ("x = 1", "create_app"),
+    ],
+)
+def test_whatever_keeps_an_app_from_starting_is_said(own, text, says):
+    own.save(text)
+
+    own.state_where(f"a sentence with {says!r}", lambda s: says in s["app"]["sentence"])
+
+    assert own.bench.state()["app"]["state"] in ("broken", "ended")
+
+
+def test_what_the_app_prints_is_on_the_wire(own):
+    own.save(APP + "\nprint('I was here')\n")
+
+    own.until("what it printed", lambda e: "I was here" in e["body"])
+
+
+def test_a_program_on_a_bare_socket_is_an_echo_console(tmp_path):
+    program = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+print(f"ws://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.close()
+"""
+    folder = Path(write_app(tmp_path).lesson)
+    (folder / "app.py").unlink()
+    (folder / "server.py").write_text(program, "utf-8")
+
+    async def state() -> dict:
+        bench = Bench(Lesson("01_little", tmp_path), folder, print)
+        try:
+            await bench.start()
+            assert await bench.app.ready(), bench.app.sentence
+            return bench.state()
+        finally:
+            await bench.close()
+
+    assert asyncio.run(state())["kind"]["page"] == "console"
+
+
+def rule(path: str, websocket: bool = False) -> dict:
+    return {"rule": path, "methods": ["GET"], "websocket": websocket}
+
+
+@pytest.mark.parametrize(
+    ("routes", "settings", "page", "way"),
+    [
+        ([rule("/rooms/<room>/messages")], {}, "board", "hand"),
+        ([rule("/rooms/<room>/messages")], {"waits": True}, "board", "wait"),
+        ([rule("/rooms/<a>/messages"), rule("/rooms/<a>/events")], {}, "board", "events"),
+        ([rule("/rooms/<a>/messages"), rule("/board/<a>", True)], {}, "board", "socket"),
+        ([rule("/board/<room:room>", True)], {}, "board", "socket"),
+        ([rule("/echo", True)], {}, "console", None),
+        ([rule("/"), rule("/board/<room>", True)], {}, "own", None),
+        ([rule("/static/<path:filename>")], {}, "console", None),
+    ],
+)
+def test_the_page_is_found_by_what_the_app_has(routes, settings, page, way):
+    found = kind_of(routes, settings)
+
+    assert (found["page"], found.get("way")) == (page, way)
+
+
+# The command
+
+
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on():
+    """End what a test started and, because it failed, did not end."""
+    yield
+    while STARTED:
+        with STARTED.pop() as child:
+            child.kill()
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    """Start Python with its output piped."""
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    STARTED.append(child)
+    return child
+
+
+def start_little(root: Path) -> subprocess.Popen:
+    """Start the command `run`, of a course whose one lesson is the little app."""
+    write_app(root)
+    script = f"""if True:
+        import pathlib, sys
+        from course import cli
+        from course.curriculum import Lesson
+        cli.find = lambda name: Lesson("01_little", pathlib.Path({str(root)!r}))
+        sys.argv[1:] = ["run", "1"]
+        sys.exit(cli.main())
+    """
+    return start("-c", script)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["poling"], "There is no lesson 'poling'. Did you mean 02_polling?"),
+        ([], "Missing argument"),
+        (["1", "--nothing"], "No such option"),
+    ],
+)
+def test_wrong_use_is_a_sentence_and_exit_2(arguments, says):
+    child = start("-m", "course", "run", *arguments)
+
+    out, err = child.communicate(timeout=SECONDS)
+
+    assert (child.returncode, out) == (2, "")
+    assert says in err
+
+
+def test_a_folder_without_an_app_is_refused(tmp_path):
+    lesson = write_app(tmp_path)
+    (lesson.lesson / "app.py").rename(lesson.lesson / "other.py")
+    with pytest.raises(Refusal, match=r"neither app\.py nor server\.py"):
+        require_app(lesson, lesson.lesson)
+    with pytest.raises(Refusal, match="There is no solutions/01_little"):
+        require_app(lesson, lesson.solution)
+
+
+def begun(child: subprocess.Popen) -> tuple[str, str]:
+    """Return the addresses that a run prints, of the workbench and of the app."""
+    text = "".join(child.stdout.readline() for _ in range(4))
+    workbench, app = re.findall(r"http://\S+", text)
+    return workbench, app
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process alone")
+@pytest.mark.parametrize(
+    ("number", "status", "says"), [(signal.SIGINT, 130, "Stopped."), (signal.SIGTERM, 143, "")]
+)
+def test_a_signal_ends_it_with_a_websocket_open_and_nothing_is_left(tmp_path, number, status, says):
+    child = start_little(tmp_path)
+    workbench, app = begun(child)
+    process = requests.get(f"{app}/process", timeout=SECONDS).json()
+
+    with connect(app.replace("http", "ws") + "/echo", open_timeout=SECONDS):
+        child.send_signal(number)
+        _, err = child.communicate(timeout=SECONDS)
+
+    assert (child.returncode, err.strip()) == (status, says)
+    for address in (workbench, app, f"http://127.0.0.1:{process['port']}"):
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", urlsplit(address).port), 5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process["pid"], 0)
+    assert not Path(process["cwd"]).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lessons"]
+
+
+def test_the_app_does_not_outlive_a_workbench_that_was_killed(tmp_path):
+    child = start_little(tmp_path)
+    _, app = begun(child)
+    process = requests.get(f"{app}/process", timeout=SECONDS).json()
+    with socket.create_connection(("127.0.0.1", int(process["port"])), SECONDS) as client:
+        child.kill()
+        child.communicate(timeout=SECONDS)
+
+        with contextlib.suppress(ConnectionError):  # Its end, too.
+            assert client.recv(1) == b""
+    if os.name == "posix":  # Elsewhere a folder that is a process's current one cannot be removed.
+        assert not Path(process["cwd"]).exists()
+
+
+# In a browser
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "msedge"))), None)
+
+
+@pytest.fixture
+def browser():
+    if not BROWSER:
+        pytest.skip(
+            "There is no Chromium, Chrome or Edge here. `python -m course doctor` says more."
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """An empty page of the browser, on which no script may fail."""
+    faults = []
+    page = browser.new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    page.close()
+    assert faults == []
+
+
+def test_a_message_is_posted_in_the_browser_and_seen_on_both_sides(page):
+    child = start("-m", "course", "run", "1", "--solution")
+    workbench, _ = begun(child)
+    try:
+        page.goto(workbench)
+        assert "token" not in page.url
+        board = page.frame_locator("#board")
+        board.get_by_label("Message", exact=True).fill("<b>good</b> morning")
+        board.get_by_role("button", name="Send").press("Enter")
+
+        board.get_by_text("<b>good</b> morning").wait_for()
+        row = page.locator("#wire li").filter(has_text="POST /rooms/lobby/messages")
+        row.locator("summary").press("Enter")
+        row.get_by_label("Body").get_by_text("<b>good</b> morning").wait_for()
+        assert page.locator("#wire b, #wire i").count() == 0
+    finally:
+        child.terminate()
+        child.communicate(timeout=SECONDS)
+
+
+def test_the_browser_shows_a_fault_and_a_session_again(page, own):
+    page.goto(own.bench.server.address)
+    board, wire = page.frame_locator("#board"), page.locator("#wire")
+    board.get_by_text("<i>hi</i>").or_(board.get_by_text("Nothing new")).first.wait_for()
+    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Stop recording").wait_for()
+    board.get_by_role("button", name="Ask for news").click()
+    wire.get_by_text("useless").last.wait_for()
+    page.get_by_role("button", name="Stop recording").click()
+    page.locator("#recordings option").nth(1).wait_for(state="attached")
+
+    page.locator("#recordings").select_option(index=1)
+    page.get_by_role("button", name="Play").click()
+    wire.get_by_text("GET /rooms/lobby/messages").first.wait_for()
+    assert wire.get_by_text("The app has started").count() == 0
+    page.locator("#recordings").select_option(index=0)
+    wire.get_by_text("The app has started").first.wait_for()
+
+    own.save("def create_app(:")
+    page.get_by_role("alert").get_by_text("app.py:1: SyntaxError").wait_for()
+    own.save(APP)
+    page.get_by_text("running").wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+    own.save(OWN_PAGE)
+    board.get_by_text("A page of its own, open").wait_for()
