@@ -270,6 +270,15 @@ def doctor() -> int:
     return examine(ROOT, sys.stdout)
 
 
+@course.command()
+@click.option("--quick", is_flag=True, help="Within half a minute, with fewer runs.")
+def measure(quick: bool) -> int:
+    """Measure polling, long polling, SSE and WebSocket on this machine, side by side."""
+    from course.measuring.command import run
+
+    return run(ROOT, quick)
+
+
 @course.command("test")
 def test_everything() -> int:
     """Test the course itself: its rules, its graders, its runner and the site."""

@@ -1,0 +1,34 @@
+"""The command `measure`: a progress bar while it runs, then what was found and where it is."""
+
+import sys
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from course.measuring.report import keep, say
+from course.measuring.runs import QUICK, WHOLE, Transport, Unmeasured, machine, measure
+from course.terminal import make_console
+
+
+def run(root: Path, quick: bool) -> int:
+    """Measure, print the table, and keep plot and JSON in `.course/measure`. Returns 0 or 2."""
+    plan, console = QUICK if quick else WHOLE, make_console(sys.stdout)
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("starting", total=plan.expected())
+            begun: list[float] = []  # the seconds of the runs so far
+
+            def on_run(transport: Transport, seconds: float) -> None:
+                progress.update(bar, description=transport.name, completed=sum(begun))
+                begun.append(seconds + 0.7)
+
+            results = measure(root, plan, on_run)
+    except Unmeasured as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    where = machine()
+    say(results, plan, where, console)
+    for file in keep(results, plan, where, root / ".course" / "measure"):
+        console.print(f"Written: {file.relative_to(root).as_posix()}", soft_wrap=True)
+    return 0

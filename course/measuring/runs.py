@@ -1,0 +1,237 @@
+"""The measurement: each transport with its own lesson's solution, all with the same messages."""
+
+import asyncio
+import contextlib
+import functools
+import math
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from course.measuring import readers
+from course.measuring.readers import Meter, Reader
+
+SERVER = Path(__file__).with_name("server.py")
+ROOM = "measure"
+CLIENTS = 20
+GAP = 1.0  # seconds between two messages, on average
+WORDS = (
+    "a about again all and answer any are as ask at be because been board but by can client "
+    "come could day do each else even every find first for from get give go good had has have "
+    "he her here how if in into is it know last less like look made make many may me message "
+    "more most much must my never new next no not now of on one only open or other our out over "
+    "page people reader room said same say see server she should so some still such take than "
+    "that the their them then there these they thing think this time to too two up us very wait "
+    "want was way we well went were what when where which while who why will with word work "
+    "would write yes yet you your"
+)
+
+
+class Unmeasured(Exception):
+    """A transport could not be measured. As text it says why."""
+
+
+@dataclass(frozen=True)
+class Transport:
+    """A way to hear of news. It is warm when `settle` seconds have passed with messages."""
+
+    name: str
+    slug: str  # the lesson whose solution serves it
+    read: Reader
+    settle: float  # seconds
+
+
+TRANSPORTS = [
+    Transport(
+        f"polling, {interval:g} s",
+        "02_polling",
+        functools.partial(readers.poll, interval=interval),
+        settle=interval,
+    )
+    for interval in (0.2, 1.0, 5.0)
+] + [
+    Transport("long polling", "03_long_polling", readers.long_poll, settle=0.3),
+    Transport("SSE", "04_sse", readers.events, settle=0.3),
+    Transport("WebSocket", "08_broadcast", readers.websocket, settle=0.3),
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure. `seconds` is the counted part of one run."""
+
+    runs: int
+    seconds: float
+
+    def expected(self) -> float:
+        """Return about how many seconds all of it takes."""
+        return sum(self.runs * (t.settle + self.seconds + 0.7) for t in TRANSPORTS)
+
+
+WHOLE = Plan(runs=3, seconds=12.0)
+QUICK = Plan(runs=1, seconds=2.0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run counted, of all clients together. Times are in seconds."""
+
+    messages: int  # that were posted
+    requests: int
+    sent: int  # bytes, by the clients
+    received: int  # bytes, by the clients
+    ages: list[float]
+    cpu: float  # of the server
+    memory: int  # bytes, of the server
+
+
+@dataclass(frozen=True)
+class Result:
+    """A transport's line in the table. A message counts once for each client that has it."""
+
+    transport: Transport
+    runs: list[Run]
+
+    @property
+    def deliveries(self) -> int:
+        """How often a message reached a client."""
+        return sum(len(run.ages) for run in self.runs)
+
+    @property
+    def requests_a_message(self) -> float:
+        """Requests for each message that reached a client."""
+        return sum(run.requests for run in self.runs) / self.deliveries
+
+    @property
+    def bytes_a_message(self) -> float:
+        """Bytes both ways, of HTTP or WebSocket, for each message that reached a client."""
+        return sum(run.sent + run.received for run in self.runs) / self.deliveries
+
+    @property
+    def ages(self) -> tuple[float, float]:
+        """The median and the 99th percentile of a message's age when it was seen, in seconds."""
+        ages = sorted(age for run in self.runs for age in run.ages)
+        return statistics.median(ages), ages[min(len(ages) - 1, int(0.99 * len(ages)))]
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of the server in one run: the median."""
+        return statistics.median(run.cpu for run in self.runs)
+
+    @property
+    def memory(self) -> float:
+        """Bytes of the server's memory: the median."""
+        return statistics.median(run.memory for run in self.runs)
+
+
+def measure(root: Path, plan: Plan, on_run: Callable[[Transport, float], None]) -> list[Result]:
+    """Measure all transports. `on_run` is told of each run before it, with its expected seconds.
+
+    Raises Unmeasured where a solution is missing, or where one cannot be reached.
+    """
+    for transport in TRANSPORTS:
+        if not (root / "solutions" / transport.slug).is_dir():
+            raise Unmeasured(
+                f"solutions/{transport.slug} is not there, so nothing can be measured."
+            )
+    found: dict[str, list[Run]] = {transport.name: [] for transport in TRANSPORTS}
+    for number in range(plan.runs):  # In turns, so that a busy minute of the machine hits them all.
+        for transport in TRANSPORTS:
+            on_run(transport, transport.settle + plan.seconds)
+            folder = root / "solutions" / transport.slug
+            found[transport.name].append(_one_run(folder, transport, plan.seconds, seed=number))
+    return [Result(transport, found[transport.name]) for transport in TRANSPORTS]
+
+
+def _one_run(folder: Path, transport: Transport, seconds: float, seed: int) -> Run:
+    with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as scratch:
+        command = [sys.executable, str(SERVER), str(folder), os.path.join(scratch, "board.sqlite3")]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=scratch, text=True
+        ) as server:
+            try:
+                port = server.stdout.readline().strip()
+                if not port.isdecimal():
+                    raise Unmeasured(f"solutions/{transport.slug} did not start.")
+                process = psutil.Process(server.pid)
+                return asyncio.run(_counted(int(port), process, transport, seconds, seed))
+            except OSError as error:
+                raise Unmeasured(f"{transport.name} could not be measured: {error}") from None
+            finally:
+                server.kill()
+
+
+async def _counted(
+    port: int, process: psutil.Process, transport: Transport, seconds: float, seed: int
+) -> Run:
+    """Read with all clients while messages are posted; count from when that is in full swing."""
+    meter, chance = Meter(), random.Random(seed)
+    reading = [
+        asyncio.create_task(transport.read(port, ROOM, meter, number / CLIENTS))
+        for number in range(CLIENTS)
+    ]
+    # A message at a random moment of each `GAP`, from before the counting to its end.
+    early, counted = math.ceil(transport.settle / GAP), round(seconds / GAP)
+    moments = [(slot + chance.random()) * GAP for slot in range(-early, counted)]
+    zero = time.monotonic() + transport.settle
+    try:
+        await _post_at([m for m in moments if -transport.settle < m < 0], 0, zero, port, chance)
+        before = _cpu(process)
+        meter.running = True
+        await _post_at([m for m in moments if m >= 0], seconds, zero, port, chance)
+        meter.running = False
+        cpu, memory = _cpu(process) - before, process.memory_info().rss
+        for task in reading:
+            if task.done():
+                task.result()
+                raise Unmeasured(f"A client's {transport.name} was ended by the server.")
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+    if not meter.ages:
+        raise Unmeasured(f"No message arrived by {transport.name}.")
+    return Run(counted, meter.requests, meter.sent, meter.received, meter.ages, cpu, memory)
+
+
+async def _post_at(
+    moments: list[float], end: float, zero: float, port: int, chance: random.Random
+) -> None:
+    """Post a message at each of these moments, and return at `end`: seconds after `zero`."""
+    for moment in moments:
+        await asyncio.sleep(max(0.0, zero + moment - time.monotonic()))
+        # Words at random: the same text again and again would compress to next to nothing.
+        await readers.post(port, ROOM, " ".join(chance.choices(WORDS.split(), k=16)))
+    await asyncio.sleep(max(0.0, zero + end - time.monotonic()))
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def machine() -> str:
+    """Return what this machine is, as a line."""
+    memory = psutil.virtual_memory().total / 2**30
+    cores, python = psutil.cpu_count(), platform.python_version()
+    return (
+        f"{platform.system()}, {cores} cores of {_processor()}, {memory:.0f} GiB, Python {python}"
+    )
+
+
+def _processor() -> str:
+    """Return the processor's name, which only some systems tell to everybody."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    return platform.processor() or platform.machine()

@@ -1,0 +1,138 @@
+"""What `measure` counts, and what it says where it cannot."""
+
+import asyncio
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from course.curriculum import ROOT
+from course.measuring import command, readers, report, runs
+from course.measuring.readers import Meter
+from course.measuring.runs import Plan, Result, Run, Transport
+
+REPLY = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\n"
+    b'ETag: "1"\r\nConnection: close\r\n\r\n{"messages": [], "next": 3}'[:-1]
+)
+
+
+def test_every_byte_of_a_request_and_its_answer_is_counted():
+    heard: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(len(await reader.readuntil(b"\r\n\r\n")))
+        writer.write(REPLY)
+        writer.close()
+
+    async def ask(meter: Meter) -> bytes:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            _, body = await readers.answer(port, meter, "GET", "/rooms/a/messages", {})
+            return body
+
+    meter = Meter(running=True)
+    body = asyncio.run(asyncio.wait_for(ask(meter), 30))
+
+    assert body == REPLY.partition(b"\r\n\r\n")[2]
+    assert (meter.requests, meter.sent, meter.received) == (1, heard[0], len(REPLY))
+
+
+def test_nothing_is_counted_before_a_run_and_after_it():
+    meter = Meter()
+
+    meter.count(requests=1, sent=2, received=3)
+    meter.see({"sent_at": "2026-11-23T10:00:00Z"})
+
+    assert meter == Meter()
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    """Two transports, of two runs each."""
+
+    def result(name: str, requests: int, ages: list[float]) -> Result:
+        run = Run(2, requests, 1000, 3000, ages, 0.25, 30 * 2**20)
+        return Result(Transport(name, "02_polling", readers.poll, 1.0), [run, run])
+
+    return [result("polling, 1 s", 8, [0.25, 0.5, 0.75, 1.5]), result("SSE", 0, [0.004] * 4)]
+
+
+def test_a_result_is_for_each_message_that_reached_a_client(results):
+    polling = results[0]
+
+    assert polling.deliveries == 8
+    assert polling.requests_a_message == 2.0
+    assert polling.bytes_a_message == 1000.0
+    assert polling.ages == (0.625, 1.5)
+
+
+def test_the_table_has_a_line_for_each_transport(results):
+    out = io.StringIO()
+
+    report.say(results, Plan(2, 12.0), "Linux, 2 cores", Console(file=out, width=80))
+
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert (
+        "\n".join(["", *lines, ""])
+        == """
+transport     requests  bytes  median age    99%  CPU in 12 s  memory
+polling, 1 s      2.00  1,000      625 ms  1.5 s       0.25 s   30 MB
+SSE               0.00  1,000        4 ms   4 ms       0.25 s   30 MB
+
+20 clients in one room, a message every 1 s, 2 runs of 12 s each. Requests and
+bytes are for each message that reached a client.
+Linux, 2 cores
+"""
+    )
+
+
+def test_the_json_and_the_plot_are_kept(results, tmp_path):
+    files = report.keep(results, Plan(2, 12.0), "Linux, 2 cores", tmp_path / "new")
+
+    data = json.loads(files[0].read_text("utf-8"))
+    assert [t["bytes_a_message"] for t in data["transports"]] == [1000.0, 1000.0]
+    assert "SSE" in files[1].read_text("utf-8")
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_solution_it_says_so(tmp_path, capsys):
+    status = command.run(tmp_path, quick=True)
+
+    assert status == 2
+    assert capsys.readouterr().err == (
+        "solutions/02_polling is not there, so nothing can be measured.\n"
+    )
+
+
+def test_a_solution_that_does_not_start_is_named(tmp_path, capfd):
+    for transport in runs.TRANSPORTS:
+        shutil.copytree(
+            ROOT / "solutions" / "01_rest",
+            tmp_path / "solutions" / transport.slug,
+            dirs_exist_ok=True,
+        )
+    Path(tmp_path, "solutions", "02_polling", "app.py").write_text("raise SystemExit(1)", "utf-8")
+
+    status = command.run(tmp_path, quick=True)
+
+    assert status == 2
+    assert "solutions/02_polling did not start." in capfd.readouterr().err
+
+
+def test_each_transport_brings_the_messages(monkeypatch):
+    quick = [transport for transport in runs.TRANSPORTS if transport.settle <= 1]
+    monkeypatch.setattr(runs, "TRANSPORTS", quick)
+
+    results = runs.measure(ROOT, Plan(runs=1, seconds=2.0), lambda transport, seconds: None)
+
+    for result in results:
+        assert result.deliveries >= runs.CLIENTS, result.transport.name
+        assert result.bytes_a_message > 0
+    by_name = {result.transport.name: result for result in results}
+    assert by_name["SSE"].requests_a_message == by_name["WebSocket"].requests_a_message == 0
+    assert by_name["polling, 0.2 s"].requests_a_message > 1
