@@ -58,12 +58,19 @@ def hold_first_add() -> None:
     store.Store.add, simple_websocket.Server.send = held, noted
 
 
+SEND = simple_websocket.Server.send
+
+
 def lose_client() -> None:
     """Let the next message that is sent meet a connection that has gone."""
-    send = simple_websocket.Server.send
 
     def lost(self: simple_websocket.Server, data: str | bytes) -> None:
-        simple_websocket.Server.send = send
+        lose_no_more()
         raise BrokenPipeError(32, "Broken pipe")
 
     simple_websocket.Server.send = lost
+
+
+def lose_no_more() -> None:
+    """Let messages be sent again, if none has been lost yet."""
+    simple_websocket.Server.send = SEND
