@@ -145,7 +145,7 @@ def _missing(lesson: Lesson, folder: Path):
     tasks = [TaskResult(t.id, t.title, t.points, "error", "No folder.") for t in lesson.tasks]
     advice = ""
     if folder == lesson.lesson:
-        advice = f" `python -m course reset {lesson.number}` writes the starter."
+        advice = f" `python3 -m course reset {lesson.number}` writes the starter."
     return LessonResult(lesson.slug, lesson.title, tasks, 0.0, [f"There is no {folder}.{advice}"])
 
 

@@ -1,4 +1,4 @@
-"""The commands of `python -m course`. Each imports what it needs when it is called."""
+"""The commands of `python3 -m course`. Each imports what it needs when it is called."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ def main() -> int:
     """
     _prepare()
     try:
-        status = course.main(prog_name="python -m course", standalone_mode=False)
+        status = course.main(prog_name="python3 -m course", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
         error.show()
@@ -65,7 +65,7 @@ def _keep_details(error: Exception) -> str:
 
     command = " ".join(sys.argv[1:])
     text = "".join(traceback.format_exception(error))
-    details = f"python -m course {command}\nPython {sys.version} on {sys.platform}\n\n{text}"
+    details = f"python3 -m course {command}\nPython {sys.version} on {sys.platform}\n\n{text}"
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}.txt"
     for folder in (ROOT / ".course", Path(tempfile.gettempdir())):
         try:

@@ -73,7 +73,7 @@ def free_port(wanted: int) -> int:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, port))
             return listener.getsockname()[1]
-    raise Refusal(f"No port on {HOST} can be had. `python -m course doctor` says more.")
+    raise Refusal(f"No port on {HOST} can be had. `python3 -m course doctor` says more.")
 
 
 def open_browser(address: str) -> bool:

@@ -101,7 +101,7 @@ def packages() -> Finding:
     ]
     if not wrong:
         return Finding("passed", "packages", f"all {len(wanted)}, as requirements.txt pins them")
-    advice = "Delete the folder .venv and run `python -m course` again: it installs them."
+    advice = "Delete the folder .venv and run `python3 -m course` again: it installs them."
     return Finding("failed", "packages", "; ".join(wrong), advice)
 
 

@@ -135,7 +135,7 @@ class Progress:
             return
         self._say(
             f"The progress in {self.path} made no sense ({error}). It was set aside as {aside}. "
-            "`python -m course check --all` fills in a new one."
+            "`python3 -m course check --all` fills in a new one."
         )
 
     def _write(self) -> None:

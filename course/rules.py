@@ -84,7 +84,7 @@ def homes(root: Path) -> Iterator[Refusal]:
         lesson = Lesson(slug, root)
         for home in lesson.homes:
             if not home.exists():
-                advice = "Run `python -m course dev sync`" if home == lesson.lesson else "Write it"
+                advice = "Run `python3 -m course dev sync`" if home == lesson.lesson else "Write it"
                 text = f"{slug} has no home here. {advice}, or remove its other homes."
                 yield Refusal(home, 0, text)
 
@@ -105,10 +105,10 @@ def starters(root: Path) -> Iterator[Refusal]:
     """`lessons/` is what `dev sync` writes."""
     for change in _stale(root):
         if change.content is not None:
-            advice = "`python -m course dev sync` writes it, and keeps yours."
+            advice = "`python3 -m course dev sync` writes it, and keeps yours."
             text = f"not what its solution says. {advice}"
         else:
-            text = "no solution has this file. Run `python -m course dev sync`, or move it."
+            text = "no solution has this file. Run `python3 -m course dev sync`, or move it."
         yield Refusal(change.path, 0, text)
 
 

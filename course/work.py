@@ -39,7 +39,7 @@ class Pair:
 
 def command(text: str) -> str:
     """Return how a command of the course is typed."""
-    return f"`python -m course {text}`"
+    return f"`python3 -m course {text}`"
 
 
 def find_task(lesson: Lesson, name: str) -> Task:

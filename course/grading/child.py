@@ -222,10 +222,10 @@ class Child:
         """Refuse a source file that Python cannot even begin to read, in words."""
         path = Path(self.folder, name)
         if not path.is_file():
-            raise Refused(f"{name} is not there. `python -m course reset` brings it back.")
+            raise Refused(f"{name} is not there. `python3 -m course reset` brings it back.")
         data = path.read_bytes()
         if not data.strip():
-            raise Refused(f"{name} is empty. `python -m course reset` brings the starter back.")
+            raise Refused(f"{name} is empty. `python3 -m course reset` brings the starter back.")
         try:
             compile(data, str(path), "exec")
         except SyntaxError as error:

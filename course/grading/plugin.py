@@ -162,7 +162,7 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     if isinstance(error, pytest.skip.Exception):
         return ("blocked" if item.stash.get(BLOCKED, False) else "skipped"), error.msg
     task_id = task_of(item)
-    hint = f"python -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
+    hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
         return "failed", card(error, stage, hint, grading.verbose)
     place = call.excinfo.traceback[-1]

@@ -1,1 +1,1 @@
-"""`python -m course measure`: four transports on this machine, side by side."""
+"""`python3 -m course measure`: four transports on this machine, side by side."""

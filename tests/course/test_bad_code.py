@@ -131,7 +131,7 @@ def test_an_endless_loop_in_a_function_is_named_with_its_line(engine, folder):
 
 
 FILES = {
-    "deleted": (None, "app.py is not there. `python -m course reset` brings it back."),
+    "deleted": (None, "app.py is not there. `python3 -m course reset` brings it back."),
     "empty": (b"", "app.py is empty."),
     "not UTF-8": ("name = 'Zoë'\n".encode("latin-1"), "app.py cannot be read: SyntaxError"),
     "with a NUL": (b"x = 1\0\n", "app.py cannot be read"),

@@ -101,7 +101,7 @@ class Course:
         )
 
     def run(self, *arguments: str, python: Path = BARE, **variables: str) -> "Done":
-        """Run `python -m course` in its folder."""
+        """Run `python3 -m course` in its folder."""
         return done(self.start(python, "-m", "course", *arguments, **variables))
 
     def run_with(self, fault: str) -> "Done":

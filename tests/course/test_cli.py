@@ -268,7 +268,7 @@ def test_the_hints_come_one_after_another_and_then_the_solution(run):
     assert found[0] == "hint 1 of 3 for create\n  Which two things does create return?\n"
     assert "url_for names the address." in found[1]
     assert "return message, 201" in found[2]
-    assert "`python -m course solution 1 --anyway`" in " ".join(found[2].split())
+    assert "`python3 -m course solution 1 --anyway`" in " ".join(found[2].split())
     assert found[3] == found[2]
 
 
@@ -428,7 +428,7 @@ def test_a_task_whose_lines_are_gone_is_not_reset_and_the_way_out_is_said(run, t
 
     assert found.status == 2
     assert "TODO(create)" in found.err
-    assert "`python -m course reset 1`" in found.err
+    assert "`python3 -m course reset 1`" in found.err
     assert kept(tmp_path) == {}
 
 
@@ -436,7 +436,7 @@ def test_a_task_without_code_of_its_own_cannot_be_reset_alone(run):
     found = run("reset", "1", "keep")
 
     assert found.status == 2
-    assert "`python -m course reset 1`" in found.err
+    assert "`python3 -m course reset 1`" in found.err
 
 
 # When something goes wrong
@@ -452,7 +452,7 @@ def test_a_fault_of_ours_is_one_sentence_and_its_details_are_kept(run, tmp_path)
     assert "(RuntimeError: boom)" in found.err
     details = Path(found.err.split("Details: ")[1].strip()).read_text("utf-8")
     assert "Traceback" in details
-    assert "python -m course check 1" in details
+    assert "python3 -m course check 1" in details
 
 
 def test_a_progress_file_that_makes_no_sense_does_not_stop_a_check(run, tmp_path):

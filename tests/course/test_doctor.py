@@ -39,7 +39,7 @@ def test_packages_that_differ_from_the_pins_are_named(examined, monkeypatch):
 
     assert status == 2
     assert "✗ packages     flask 2.0 in place of 3.1.3; rich is missing\n" in out
-    assert "python -m course" in out
+    assert "python3 -m course" in out
 
 
 def test_a_loopback_that_does_not_work_is_a_broken_machine(examined, monkeypatch):

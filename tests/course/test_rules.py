@@ -214,7 +214,7 @@ def test_a_starter_that_was_never_written_is_asked_for(root):
 
     assert (
         "lessons/02_world: 02_world has no home here. "
-        "Run `python -m course dev sync`, or remove its other homes."
+        "Run `python3 -m course dev sync`, or remove its other homes."
     ) in check(root)
 
 
@@ -277,7 +277,7 @@ def test_a_starter_is_not_edited_by_hand(root):
 
     assert check(root) == [
         "lessons/01_hello/app.py: not what its solution says. "
-        "`python -m course dev sync` writes it, and keeps yours."
+        "`python3 -m course dev sync` writes it, and keeps yours."
     ]
 
 
@@ -286,7 +286,7 @@ def test_a_starter_has_no_file_that_its_solution_has_not(root):
 
     assert check(root) == [
         "lessons/01_hello/notes.txt: no solution has this file. "
-        "Run `python -m course dev sync`, or move it."
+        "Run `python3 -m course dev sync`, or move it."
     ]
 
 
@@ -329,7 +329,7 @@ def test_what_a_learner_wrote_is_not_run(root):
 
     assert check(root) == [
         "lessons/01_hello/app.py: not what its solution says. "
-        "`python -m course dev sync` writes it, and keeps yours."
+        "`python3 -m course dev sync` writes it, and keeps yours."
     ]
 
 

@@ -27,7 +27,7 @@ expected: 201 Created, with the address of the message in its Location header, a
 got: 500 Internal Server Error
 in your code: app.py:31 create → KeyError: 'text'
     message["text"]
-next: python -m course hint 1 create"""
+next: python3 -m course hint 1 create"""
 
 NEEDS = "It needs create, which is not passed yet."
 ENDED = "The grader ended before it could judge this."
@@ -87,7 +87,7 @@ def test_a_report_at_100_columns():
         got: 500 Internal Server Error
         in your code: app.py:31 create → KeyError: 'text'
             message["text"]
-        next: python -m course hint 1 create
+        next: python3 -m course hint 1 create
   ◌ read    It is read there  needs create                                                       0/1
   ✓ list    Oldest first                                                                         1/1
   ! keep    201 is kept                                                                          0/2
@@ -119,7 +119,7 @@ def test_a_report_at_60_columns():
     got: 500 Internal Server Error
     in your code: app.py:31 create → KeyError: 'text'
         message["text"]
-    next: python -m course hint 1 create
+    next: python3 -m course hint 1 create
   ◌ read    It is read there  needs create               0/1
   ✓ list    Oldest first                                 1/1
   ! keep    201 is kept                                  0/2
@@ -152,7 +152,7 @@ def test_a_report_without_unicode():
     got: 500 Internal Server Error
     in your code: app.py:31 create -> KeyError: 'text'
         message["text"]
-    next: python -m course hint 1 create
+    next: python3 -m course hint 1 create
   o read    It is read there  needs create               0/1
   + list    Oldest first                                 1/1
   ! keep    201 is kept                                  0/2
@@ -194,12 +194,12 @@ def test_several_lessons_show_one_card_each():
         got: 500 Internal Server Error
         in your code: app.py:31 create → KeyError: 'text'
             message["text"]
-        next: python -m course hint 1 create
+        next: python3 -m course hint 1 create
   ◌ read    It is read there  needs create                                                       0/1
   ✓ list    Oldest first                                                                         1/1
   ! keep    201 is kept                                                                          0/2
   – page    In a browser                                                                         0/1
-    2 more cards: `python -m course check 01_rest` or --verbose shows all.
+    2 more cards: `python3 -m course check 01_rest` or --verbose shows all.
 
 ✓ 02_polling  A client that polls                                                                3/3
 
@@ -283,7 +283,7 @@ def test_the_watch_screen_at_100_columns(tmp_path):
     got: 500 Internal Server Error
     in your code: app.py:31 create → KeyError: 'text'
         message["text"]
-    next: python -m course hint 1 create
+    next: python3 -m course hint 1 create
 
 
 
@@ -315,7 +315,7 @@ def test_the_watch_screen_at_60_columns_keeps_what_matters_of_a_card(tmp_path):
   got: 500 Internal Server Error
   in your code: app.py:31 create → KeyError: 'text'
       message["text"]
-  next: python -m course hint 1 create
+  next: python3 -m course hint 1 create
 Checked in 0.14 s. Waiting for a save in lessons/01_rest.
 ────────────────────────────────────────────────────────────
 h hint   d docs   n next   p previous   l list   r reset
@@ -365,14 +365,14 @@ def test_a_hint_stands_below_the_card_where_there_is_room(tmp_path):
     got: 500 Internal Server Error
     in your code: app.py:31 create → KeyError: 'text'
         message["text"]
-    next: python -m course hint 1 create
+    next: python3 -m course hint 1 create
 
   hint 3 of 3 for create
      • url_for names the address.
      • The status is 201.
 
      return message, 201
-    That was the last hint. Next: `python -m course solution 1 --anyway`
+    That was the last hint. Next: `python3 -m course solution 1 --anyway`
 
 
 
@@ -402,8 +402,8 @@ def test_a_hint_takes_the_place_of_the_card_where_there_is_not(tmp_path):
      • The status is 201.
 
      return message, 201
-    That was the last hint. Next: `python -m course solution
-    1 --anyway`
+    That was the last hint. Next: `python3 -m course
+    solution 1 --anyway`
 Checked in 0.14 s. Waiting for a save in lessons/01_rest.
 ────────────────────────────────────────────────────────────
 h hint   d docs   n next   p previous   l list   r reset

@@ -67,7 +67,7 @@ def answer(lesson: Lesson, **code: str) -> str:
 
 
 class Terminal:
-    """`python -m course` in a pseudo-terminal of its own."""
+    """`python3 -m course` in a pseudo-terminal of its own."""
 
     def __init__(self, tree: Path, columns: int = 100, rows: int = 30, **env: str) -> None:
         self.screen, self._slave = pty.openpty()
@@ -181,7 +181,7 @@ def test_a_learner_goes_from_a_failing_save_to_the_next_lesson(start, tree, less
     terminal.awaits("✗ create")
     terminal.awaits("expected: 201 Created")
     terminal.awaits("got: 200 OK")
-    terminal.awaits("next: python -m course hint 1 create")
+    terminal.awaits("next: python3 -m course hint 1 create")
 
     terminal.awaits("Checked in")
     terminal.press("h")

@@ -949,7 +949,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "mse
 def browser():
     if not BROWSER:
         pytest.skip(
-            "There is no Chromium, Chrome or Edge here. `python -m course doctor` says more."
+            "There is no Chromium, Chrome or Edge here. `python3 -m course doctor` says more."
         )
     from playwright.sync_api import sync_playwright
 
