@@ -183,7 +183,7 @@ def _card(view: View, painter: Painter) -> list[CardLine]:
     if not result or not result.message or result.status == "passed":
         return []
     if result.status == "blocked":
-        return painter.card(f"Not judged yet: {result.message}.", _indent(painter))
+        return painter.card(result.message, _indent(painter))
     return painter.card(result.message, _indent(painter))
 
 
