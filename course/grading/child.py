@@ -350,10 +350,21 @@ class Child:
 
         def guarded(environ, start_response):
             try:
-                return app(environ, start_response)
+                return blocks(app(environ, start_response))
             except BaseException as error:
                 self._say_fault(error)
                 raise
+
+        def blocks(body):
+            try:
+                for block in body:  # noqa: UP028 (`yield from` would close it once more)
+                    yield block
+            except Exception as error:
+                self._say_fault(error)
+                raise
+            finally:
+                if hasattr(body, "close"):
+                    body.close()
 
         return guarded
 
