@@ -23,8 +23,16 @@ def equal(got: object, expected: object) -> bool:
 
 
 def shown(value: object, longest: int = 300) -> str:
+    """Return a value as `in_json` does, but a text without its quotes."""
+    return _cut(value, longest) if isinstance(value, str) else in_json(value, longest)
+
+
+def in_json(value: object, longest: int = 300) -> str:
     """Return a value as it would stand in JSON, cut where it is long."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    return _cut(json.dumps(value, ensure_ascii=False, default=repr), longest)
+
+
+def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from course.grading.expect import Unmet, equal, shown
+from course.grading.expect import Unmet, equal, in_json, shown
 from course.grading.processes import KEPT, PATIENCE, Child, Trouble, start_fresh
 from course.grading.wire import Wire, body_in_words
 
@@ -74,10 +74,10 @@ class Stage:
         child = self.child()
 
         def call(*args: object) -> object:
-            shown_args = ", ".join(shown(arg, 60) for arg in args)
+            shown_args = ", ".join(in_json(arg, 60) for arg in args)
             self.wire.sent("test", f"{name}({shown_args})")
             value = child.ask("call", f"{name}()", module=module, function=name, args=list(args))
-            self.wire.received("test", shown(value))
+            self.wire.received("test", in_json(value))
             return value
 
         return call
@@ -251,7 +251,9 @@ class Client:
         try:
             connection.request(method, target, data or None, headers)
             response = connection.getresponse()
-            answer = Answer(self.server.url, method, target, response, response.read())
+            endless = response.headers.get_content_type() == "text/event-stream"
+            body = b"" if endless else response.read()
+            answer = Answer(self.server.url, method, target, response, body)
         except TimeoutError:
             raise self._nothing(f"nothing for {self.seconds:g} s", method, target) from None
         except (OSError, http.client.HTTPException):
