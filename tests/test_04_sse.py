@@ -7,13 +7,15 @@ moment, such as a message between two lines of your code, is in tests/probes/04_
 
 import json
 import time
-from itertools import pairwise
+from collections import Counter
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pytest
 
 from course.grading import Program, Server, expect, task
 from course.grading.events import EventReader, parsed
+from course.grading.expect import in_json
 from course.grading.processes import PATIENCE
 from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard
 from course.grading.stage import eventually
@@ -31,10 +33,21 @@ def post(server: Server, room: str, text: str) -> dict:
     return server.client("ada").post(path, {"author": "ada", "text": text}).json(201)
 
 
-def listen(server: Server, room: str, last_id: object = None, query: str = "") -> EventReader:
-    """Open the room's stream as bob."""
+def listen(
+    server: Server, room: str, last_id: object = None, query: str = "", who: str = "bob"
+) -> EventReader:
+    """Open the room's stream."""
     headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
-    return server.events("bob", f"/rooms/{room}/events{query}", headers)
+    return server.events(who, f"/rooms/{room}/events{query}", headers)
+
+
+def expect_each(got: list, expected: list, what: str) -> None:
+    """Hold that two lists are the same. The card has the first place where they differ."""
+    nothing = object()
+    for number, (one, wanted) in enumerate(zip_longest(got, expected, fillvalue=nothing), 1):
+        given = "nothing more" if one is nothing else in_json(one)
+        sought = "nothing more" if wanted is nothing else in_json(wanted)
+        expect(one == wanted, f"{what}, number {number} of {len(expected)}: {sought}", given)
 
 
 # format
@@ -46,11 +59,11 @@ def expect_event(stage, data: str, back: str) -> None:
     blocks = [event("before", number - 1), event(data, number), event("after", number + 1)]
     expect(all(isinstance(block, str) for block in blocks), "a str", blocks[1])
 
-    got = [(e.name, e.last_id, e.data) for e in parsed("".join(blocks))]
+    got = [[e.name, e.last_id, e.data] for e in parsed("".join(blocks))]
 
     expected = [(number - 1, "before"), (number, back), (number + 1, "after")]
-    expected = [("message", str(number), data) for number, data in expected]
-    expect(got == expected, f"(type, id, data) of three events, {expected}", got)
+    expected = [["message", str(number), data] for number, data in expected]
+    expect_each(got, expected, "an event as a reader has it, [type, id, data]")
 
 
 @task("format", "An event is written as the standard says", points=2)
@@ -139,7 +152,7 @@ def test_a_stream_has_the_messages_of_its_own_room(stage):
 @task("stream")
 def test_every_reader_has_every_message(stage):
     server, room = stage.serve(), stage.name()
-    readers = [listen(server, room) for _ in range(20)]
+    readers = [listen(server, room, who=f"reader {n}") for n in range(1, 21)]
 
     messages = [post(server, room, stage.text()) for _ in range(3)]
 
@@ -165,7 +178,7 @@ def expect_the_rest(server: Server, room: str, reader: EventReader, seen: int) -
     server.probe(PROBE, "wait_for_posts")
     marker = post(server, room, "the last")  # What is doubled comes before this one.
     messages = server.client("ada").get(f"/rooms/{room}/messages", limit=200).json()["messages"]
-    expect(messages[-1:] == [marker], f"a room that ends with {marker}", messages[-1:])
+    expect_each(messages[-1:], [marker], "the room's last message")
     for message in messages[seen:]:
         reader.expect_message(message)
 
@@ -197,7 +210,7 @@ def test_a_reader_that_names_no_message_hears_the_room_from_its_first_on(stage):
     bob.expect_message(first)
     expected = [str(first["id"] + n) for n in range(1, 251)]
     ids = [bob.next().last_id for _ in range(250)]
-    expect(ids == expected, f"the ids {expected[0]} to {expected[-1]}, in order", ids)
+    expect_each(ids, expected, "the ids of the messages after the first")
     bob.expect_message(post(server, room, stage.text()))
 
 
@@ -206,11 +219,11 @@ def test_after_in_the_query_does_the_same_but_the_header_counts_more(stage):
     server, room = stage.serve(), stage.name()
     messages = [post(server, room, stage.text()) for _ in range(4)]
 
-    asked = listen(server, room, query=f"?after={messages[1]['id']}")
-    again = listen(server, room, messages[2]["id"], f"?after={messages[0]['id']}")
+    bob = listen(server, room, query=f"?after={messages[1]['id']}")
+    eve = listen(server, room, messages[2]["id"], f"?after={messages[0]['id']}", who="eve")
 
-    asked.expect_message(messages[2])
-    again.expect_message(messages[3])
+    bob.expect_message(messages[2])
+    eve.expect_message(messages[3])
 
 
 @task("resume")
@@ -282,6 +295,18 @@ def test_a_quiet_stream_has_a_comment_every_heartbeat_and_not_more_often(stage):
 
 
 @task("heartbeat")
+def test_a_stream_that_is_not_quiet_has_no_comment(stage):
+    server, room = stage.serve(HEARTBEAT=600.0), stage.name()
+    bob = listen(server, room)
+
+    for _ in range(3):
+        bob.expect_message(post(server, room, stage.text()))
+
+    wanted = "no comment but one at the very start: heartbeat is 600 s here"
+    expect(bob.comments <= 1, wanted, f"{bob.comments} comments among 3 messages")
+
+
+@task("heartbeat")
 def test_a_heartbeat_is_no_event_and_the_messages_go_on_after_it(stage):
     server, room = stage.serve(HEARTBEAT=0.1), stage.name()
     bob = listen(server, room)
@@ -321,19 +346,32 @@ def test_of_200_readers_that_come_and_go_nothing_is_left(stage):
 
     server.expect_census(census)
     eventually(
-        lambda: server.probe(PROBE, "objects") < before + 150,
+        lambda: more_than(before, server.probe(PROBE, "objects")).total() < 150,
         "nothing to be left of 200 readers, in 200 rooms",
-        lambda: f"{server.probe(PROBE, 'objects') - before} objects more than before",
+        lambda: kept(more_than(before, server.probe(PROBE, "objects"))),
     )
 
 
 def come_and_go(stage, server: Server, count: int) -> None:
     """Let so many readers listen, each to a room of its own, hear a message, and leave."""
-    for _ in range(count):
-        room = stage.name()
-        bob = listen(server, room)
-        bob.expect_message(post(server, room, "hi"))
-        bob.leave()
+    with stage.wire.only_what_fails():
+        for _ in range(count):
+            room = stage.name()
+            bob = listen(server, room)
+            bob.expect_message(post(server, room, "hi"))
+            bob.leave()
+    stage.wire.happened(f"{count} readers", "each heard a message in a room of its own, and left")
+
+
+def more_than(before: dict[str, int], now: dict[str, int]) -> Counter:
+    """Return how many objects of each type there are more than before, or fewer."""
+    return Counter({name: now.get(name, 0) - before.get(name, 0) for name in {**before, **now}})
+
+
+def kept(more: Counter) -> str:
+    """Name the types of which the most objects are left."""
+    most = ", ".join(f"{count} of {name}" for name, count in more.most_common(5))
+    return f"{more.total()} objects more than before, such as {most}"
 
 
 @task("leave")
@@ -343,7 +381,7 @@ def test_whoever_stays_hears_on_when_others_leave(stage):
     bob.expect_message(post(server, room, stage.text()))
 
     for _ in range(5):
-        listen(server, room).leave()
+        listen(server, room, who="eve").leave()
         bob.expect_message(post(server, room, stage.text()))
 
     bob.wait_for_comment()
@@ -365,9 +403,9 @@ def expect_events(stage, data: bytes, events: list[list[str]], **ends: object) -
         parsed = fed(stage, chunks)
 
         got = [event for events in parsed["events"] for event in events]
-        expect(got == events, f"the events [type, data, last id] {json.dumps(events)}", got)
+        expect_each(got, events, "the events of feed(), [type, data, last id]")
         got = {name: parsed[name] for name in ends}
-        expect(got == ends, f"{ends} of the parser", f"{got}")
+        expect(got == ends, f"{in_json(ends)} of the parser", got)
 
 
 def fed(stage, chunks: list[bytes]) -> dict:
@@ -405,7 +443,7 @@ def test_an_event_is_there_with_its_blank_line_and_not_later(stage):
         parsed = fed(stage, [data[:-1], data[-1:], b":"])
 
         given = [event for events in parsed["events"][:2] for event in events]
-        expect(given == [["message", "a", ""]], f"one event after {data!r}", given)
+        expect_each(given, [["message", "a", ""]], f"the events after {data!r}")
 
 
 @task("client")
@@ -550,12 +588,13 @@ def expect_printed(program: Program, messages: list[dict]) -> None:
             seen.append(json.loads(line))
         except ValueError:
             expect(False, "each line on stdout to be a message as JSON", line)
-    expect(seen == messages, f"each message once, in order: {json.dumps(messages)}", seen)
+    expect_each(seen, messages, "each message once, in order")
 
 
-def last_ids(log: list[Exchange]) -> list[str]:
-    """Return the Last-Event-ID of each request, or "none"."""
-    return [exchange.headers.get("last-event-id", "none") for exchange in log]
+def expect_last_ids(log: list[Exchange], expected: list[str]) -> None:
+    """Hold the Last-Event-ID of each request, or "none"."""
+    got = [exchange.headers.get("last-event-id", "none") for exchange in log]
+    expect_each(got, expected, "the Last-Event-ID of each request")
 
 
 @task("client")
@@ -591,8 +630,7 @@ def test_the_client_comes_back_with_the_last_id(stage, board):
 
     expect_printed(program, messages)
     wanted = ["none", *(str(m["id"]) for m in (messages[1], messages[1], messages[2]))]
-    got = last_ids(board.wait_for(4, program))
-    expect(got == wanted, f"requests with the Last-Event-ID {', '.join(wanted)}", got)
+    expect_last_ids(board.wait_for(4, program), wanted)
 
 
 @task("client")
@@ -604,9 +642,7 @@ def test_an_event_that_was_cut_off_is_forgotten(stage, board):
     program = read(stage, board)
 
     expect_printed(program, messages)
-    got = last_ids(board.wait_for(2, program))
-    wanted = ["none", str(messages[0]["id"])]
-    expect(got == wanted, f"requests with the Last-Event-ID {', '.join(wanted)}", got)
+    expect_last_ids(board.wait_for(2, program), ["none", str(messages[0]["id"])])
 
 
 @task("client")
@@ -668,7 +704,7 @@ def expect_seen(tab, messages: list[dict]) -> None:
     count = len(messages)
     tab.wait_for(f"seen.length >= {count}", f"{count} messages in the page", "seen.length")
     seen, expected = tab.run("seen"), [[str(m["id"]), m] for m in messages]
-    expect(seen == expected, f"[id, message] of each: {json.dumps(expected)}", seen)
+    expect_each(seen, expected, "each message once, [id, message]")
 
 
 @task("browser", "A browser reads the stream and comes back", points=1, needs="resume")

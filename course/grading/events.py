@@ -123,6 +123,11 @@ class EventReader:
         """The last `retry` so far, as it was written."""
         return self._parser.retry
 
+    @property
+    def comments(self) -> int:
+        """How many comments have come so far."""
+        return self._parser.comments
+
     def next(self, seconds: float = SECONDS) -> Event:
         """Return the next event. Raises Unmet when none comes, or the stream ends."""
         self._read_until(lambda: self._events, f"an event for {self.who}", seconds)
@@ -133,9 +138,12 @@ class EventReader:
         self._read_until(lambda: self.retry, "`retry` in the stream", SECONDS)
 
     def wait_for_comment(self, seconds: float = SECONDS) -> None:
-        """Wait for one more comment. Raises Unmet when none comes, or the stream ends."""
-        wanted = self._parser.comments + 1
-        self._read_until(lambda: self._parser.comments >= wanted, "a comment", seconds)
+        """Wait for one more comment. Raises Unmet when an event comes, or the end, or nothing."""
+        wanted = self.comments + 1
+        self._read_until(lambda: self._events or self.comments >= wanted, "a comment", seconds)
+        if self._events:
+            kind = self._events[0].name
+            raise Unmet("a comment", f"an event ({kind}) where a comment was expected")
 
     def expect_message(self, message: dict) -> None:
         """Hold that the next event is this message, by its type, its id and its data."""
@@ -144,6 +152,8 @@ class EventReader:
             data = json.loads(event.data)
         except (ValueError, RecursionError):
             raise Unmet(f"data that is JSON: {shown(message)}", event.data) from None
+        if isinstance(data, dict):  # What is the same stands at the same place.
+            data = {name: data[name] for name in message if name in data} | data
         if not equal(data, message):
             raise Unmet(f"the message {shown(message)}", shown(data))
         if event.name != "message":

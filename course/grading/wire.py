@@ -1,7 +1,9 @@
 """What went by between the people of a test and the learner's code, in the order it happened."""
 
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 
 LINES = 10  # of a card's wire; what is left out is counted
 WIDTH = 110  # characters of one line
@@ -25,6 +27,14 @@ class Wire:
     def happened(self, who: str, what: str) -> None:
         """Note something that was no message: a connection cut, a server restarted."""
         self._add(who, "✂", what)
+
+    @contextlib.contextmanager
+    def only_what_fails(self) -> Iterator[None]:
+        """Forget what goes by in here, if all goes well."""
+        before = len(self._lines)
+        yield
+        with self._lock:
+            del self._lines[before:]
 
     def _add(self, who: str, arrow: str, what: str) -> None:
         with self._lock:

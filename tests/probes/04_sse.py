@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import threading
+from collections import Counter
 
 import store
 
@@ -115,7 +116,10 @@ def looks() -> int:
     return store.Store.list.count
 
 
-def objects() -> int:
-    """Return how many objects this process holds."""
+def objects() -> dict[str, int]:
+    """Return how many objects of each type this process holds, by the type's name."""
     gc.collect()
-    return len(gc.get_objects())
+    counts: dict[str, int] = {}
+    for kind, count in Counter(map(type, gc.get_objects())).items():
+        counts[kind.__name__] = counts.get(kind.__name__, 0) + count
+    return counts
