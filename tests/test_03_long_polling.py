@@ -25,6 +25,15 @@ JSON = {"Content-Type": "application/json"}
 EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
 LONG = 30  # seconds; who waits for so long is woken before, or the test has failed
 HOLD = 1.0  # seconds that a held call gives to somebody who may be waiting for it
+FAULTS = {
+    "bad status": Reply(500),
+    "bad status, Retry-After": Reply(503, {"Retry-After": "0"}),
+    "cut": CUT,
+    "html": Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
+    "no body": Reply(200, JSON, b""),
+    "no messages": Reply(200, JSON, b'{"error": "try later"}'),
+    "no list": Reply(200, JSON, b'{"messages": null, "next": 1000000}'),
+}
 
 
 class Room:
@@ -390,7 +399,8 @@ def expect_waits(log: list[Exchange], shortest: list[float]) -> None:
     waits = [after.received_at - before.answered_at for before, after in pairwise(log)]
     for number, (wait, least) in enumerate(zip(waits, shortest, strict=False), 1):
         met = wait >= least * EARLY
-        expect(met, f"at least {least:g} s between requests {number} and {number + 1}", wait)
+        between = f"between requests {number} and {number + 1}"
+        expect(met, f"at least {least:g} s {between}", f"{wait:.3f} s")
 
 
 @task("client", "A client that waits, and asks no more than it must", points=2)
@@ -449,21 +459,36 @@ def test_after_a_fault_the_client_backs_off_loses_nothing_and_repeats_nothing(st
         for _ in range(3):
             board.post()
 
-    faults = [
-        Reply(500),
-        Reply(503, {"Retry-After": "0"}),
-        CUT,
-        Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
-        Reply(200, JSON, b""),
-        Reply(200, JSON, b'{"error": "try later"}'),
-        Reply(200, JSON, b'{"messages": null, "next": 1000000}'),
-    ]
     board.before_answer = three_posts
-    for fault in faults:
+    for fault in FAULTS.values():
         board.order(GOOD, fault)
 
     program = read(stage, board, interval=0.1)
 
-    log = board.wait_for(2 * len(faults) + 1, program)
-    expect_waits(log, [0, 0.1] * len(faults))
+    log = board.wait_for(2 * len(FAULTS) + 1, program)
+    expect_waits(log, [0, 0.1] * len(FAULTS))
+    expect_all_read(program, board)
+
+
+@task("client")
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_the_wait_doubles_as_long_as_the_fault_lasts(stage, board, fault):
+    board.post()
+    board.order(*[fault] * 4)
+
+    program = read(stage, board, interval=0.02)
+
+    log = board.wait_for(5, program)
+    expect_waits(log, [0.02, 0.04, 0.08, 0.16])
+    expect_all_read(program, board)
+
+
+@task("client")
+def test_the_client_waits_as_long_as_the_board_asks(stage, board):
+    board.order(Reply(503, {"Retry-After": "1"}))
+
+    program = read(stage, board, interval=0.02)
+
+    log = board.wait_for(2, program)
+    expect_waits(log, [1.0])
     expect_all_read(program, board)
