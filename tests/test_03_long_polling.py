@@ -450,7 +450,14 @@ def test_the_client_is_more_patient_than_the_board(stage, board):
 
     first, second = board.wait_for(2, program)
     waited = second.received_at - first.received_at
-    expect(waited >= 1.5 * EARLY, "an answer to be awaited for wait + timeout, 1.7 s", waited)
+    expect(waited >= 1.5 * EARLY, "an answer to be awaited for wait + timeout, 1.7 s", f"{waited:.2f} s")
+
+
+@task("client")
+def test_the_end_of_for_ends_the_client_while_the_board_holds_its_request(stage, board):
+    program = read(stage, board, **{"wait": 25, "for": 1})
+
+    program.end()
 
 
 @task("client")
