@@ -68,12 +68,14 @@ class Room:
             # Where the board is by now, such as in the store, is not where it went wrong.
             raise Unmet(f"400 to GET {self.path}?wait={wait}", unmet.got) from None
 
-    def answered(self, doing: Future, expected: str = "an answer") -> object:
+    def answered(
+        self, doing: Future, expected: str = "an answer", seconds: float = SECONDS
+    ) -> object:
         """Return the result of something begun, for which it is high time."""
         try:
-            return doing.result(SECONDS * PATIENCE)
+            return doing.result(seconds * PATIENCE)
         except TimeoutError:
-            raise self.server.unmet(expected, "none", SECONDS) from None
+            raise self.server.unmet(expected, "none", seconds) from None
 
     def wait(self, who: str = "ada", wait: float | str = LONG, **query: object) -> Future:
         """Begin to ask with `wait`, and go on when the board has looked into the room for it."""
@@ -211,7 +213,7 @@ def answers_to(people: list[socket.socket], room: Room) -> list[Answer]:
 def test_who_waits_is_not_woken_by_the_clock(room):
     asked = room.wait(wait=3.2)
 
-    room.answered(asked)
+    room.answered(asked, "an answer at the deadline, 3.2 s", 2 * SECONDS)
 
     looks = room.count("list")
     expected = "looks at the start and at the deadline only, as nobody says anything (4 at most)"
