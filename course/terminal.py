@@ -126,7 +126,10 @@ class Painter:
         pieces = list(rest.wrap(self.console, max(room, 12))) or [Text()]
         if hang != first.cell_len and len(pieces) > 1:
             # What stands after the first line has another width, so it is wrapped again.
-            tail = Text().join(pieces[1:])  # Each piece has kept the space at its end.
+            begin = len(pieces[0].plain)
+            gap = len(rest.plain[begin:]) - len(rest.plain[begin:].lstrip(" \n"))
+            tail = rest[begin + gap :]
+            tail.no_wrap = False
             pieces = [pieces[0], *tail.wrap(self.console, max(self.width - hang, 12))]
         for piece in pieces:
             piece.rstrip()

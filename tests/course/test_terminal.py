@@ -496,6 +496,16 @@ def test_the_watch_screen_fits_any_window(tmp_path, mode, width, height):
     assert max(line.cell_len for line in lines) <= width
 
 
+def test_wrapping_changes_no_space():
+    painter = Painter(make_console(io.StringIO(), 30))
+    numbers = ", ".join(map(str, range(60)))
+
+    lines = painter.wrapped(Text("    expected: "), Text(numbers), hang=8)
+
+    assert " ".join(line.plain.strip() for line in lines) == f"expected: {numbers}"
+    assert max(line.cell_len for line in lines) <= 30
+
+
 def test_no_task_is_left_out_while_there_is_room(tmp_path):
     results = [TaskResult(f"task{number}", "A title", 1, "passed") for number in range(9)]
     view = watched(tmp_path, *results)
