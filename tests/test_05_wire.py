@@ -47,6 +47,9 @@ def named(opcode: int, payload: str, fin: bool) -> str:
 
 def asked(function: str, args: list) -> str:
     """Say what the probes are asked, as it would stand in Python, with bytes in hex."""
+    if function == "request":
+        method, version, headers = args
+        return f'check_request("{method}", "{version}", a good handshake{changed(headers)})'
     if function == "decode":
         client, chunks, limit = args
         fed = " | ".join(chunks[:20]) + (" | …" if len(chunks) > 20 else "")
@@ -58,8 +61,30 @@ def asked(function: str, args: list) -> str:
     return f"{function}({', '.join(shown(arg, 60) or repr(arg) for arg in args)})"
 
 
+def changed(headers: list) -> str:
+    """Say what a handshake has that the least one has not, and what it lacks."""
+    good, got = [], []
+    for pairs, listed in ((HANDSHAKE.items(), good), (headers, got)):
+        listed += [(name.lower(), f"{name}: {value}") for name, value in pairs]
+    odd = {name for name, _ in good + got if lines(name, good) != lines(name, got)}
+    has = [line for name, line in got if name in odd]
+    lacks = [line.partition(":")[0] for name, line in good if name in odd and not lines(name, got)]
+    words = [f"with {' and '.join(has)}"] if has else []
+    words += [f"without {', '.join(lacks)}"] if lacks else []
+    return "".join(f", {word}" for word in words)
+
+
+def lines(name: str, listed: list) -> list[str]:
+    """Return the lines of a header."""
+    return [line for other, line in listed if other == name]
+
+
 def told(function: str, value: object) -> str:
     """Say what the probes have answered, or should have."""
+    if function == "request":
+        kind, what, *version = value
+        also = "".join(f", Sec-WebSocket-Version: {one}" for one in version if one)
+        return f"Refusal {what}{also}" if kind == "refused" else f"{kind} {what}"
     if function not in ("decode", "join"):
         return shown(value)
     given, code = value
@@ -209,34 +234,52 @@ GOOD_REQUESTS = [
     ("names in lower case", [(name.lower(), value) for name, value in HANDSHAKE.items()]),
     ("names in upper case", [(name.upper(), value) for name, value in HANDSHAKE.items()]),
     ("Upgrade: WebSocket", [*(HANDSHAKE | {"Upgrade": "WebSocket"}).items()]),
-    ("Upgrade is a list", [*(HANDSHAKE | {"Upgrade": "h2c, websocket"}).items()]),
+    ("Upgrade, a list of two", [*(HANDSHAKE | {"Upgrade": "h2c, websocket"}).items()]),
     ("Connection: upgrade", [*(HANDSHAKE | {"Connection": "upgrade"}).items()]),
-    ("as Firefox asks", [*(HANDSHAKE | {"Connection": "keep-alive, Upgrade"}).items()]),
-    ("a list without spaces", [*(HANDSHAKE | {"Connection": "keep-alive,upgrade"}).items()]),
-    ("two Connection headers", [("Connection", "keep-alive"), *HANDSHAKE.items()]),
-    ("and the other way round", [*HANDSHAKE.items(), ("Connection", "keep-alive")]),
+    ("Connection as in Firefox", [*(HANDSHAKE | {"Connection": "keep-alive, Upgrade"}).items()]),
+    (
+        "a Connection list without spaces",
+        [*(HANDSHAKE | {"Connection": "keep-alive,upgrade"}).items()],
+    ),
+    ("Connection twice, one a line", [("Connection", "keep-alive"), *HANDSHAKE.items()]),
+    ("Connection again, at the end", [*HANDSHAKE.items(), ("Connection", "keep-alive")]),
     ("with an origin", [*HANDSHAKE.items(), ("Origin", "http://localhost:5000")]),
     ("with an offer", [*HANDSHAKE.items(), ("Sec-WebSocket-Extensions", "permessage-deflate")]),
 ]
 NO_HANDSHAKES = [
-    ("a form that was sent", "POST", "HTTP/1.1", HANDSHAKE),
-    ("only the headers, please", "HEAD", "HTTP/1.1", HANDSHAKE),
-    ("HTTP/1.0", "GET", "HTTP/1.0", HANDSHAKE),
-    ("what any page asks", "GET", "HTTP/1.1", {"Host": "127.0.0.1:5005", "Accept": "*/*"}),
+    ("POST, not GET", "POST", "HTTP/1.1", HANDSHAKE),
+    ("HEAD, not GET", "HEAD", "HTTP/1.1", HANDSHAKE),
+    ("HTTP/1.0, not 1.1", "GET", "HTTP/1.0", HANDSHAKE),
+    ("no word of a WebSocket", "GET", "HTTP/1.1", {"Host": "127.0.0.1:5005", "Accept": "*/*"}),
     ("no Host", "GET", "HTTP/1.1", without("Host")),
     ("no Upgrade", "GET", "HTTP/1.1", without("Upgrade")),
-    ("an upgrade to another", "GET", "HTTP/1.1", HANDSHAKE | {"Upgrade": "h2c"}),
-    ("a name that only begins so", "GET", "HTTP/1.1", HANDSHAKE | {"Upgrade": "websockets"}),
+    ("Upgrade to h2c", "GET", "HTTP/1.1", HANDSHAKE | {"Upgrade": "h2c"}),
+    ("Upgrade: websockets", "GET", "HTTP/1.1", HANDSHAKE | {"Upgrade": "websockets"}),
     ("no Connection", "GET", "HTTP/1.1", without("Connection")),
-    ("a Connection to keep", "GET", "HTTP/1.1", HANDSHAKE | {"Connection": "keep-alive"}),
-    ("another word", "GET", "HTTP/1.1", HANDSHAKE | {"Connection": "no-upgrade"}),
+    ("Connection: keep-alive alone", "GET", "HTTP/1.1", HANDSHAKE | {"Connection": "keep-alive"}),
+    ("Connection: no-upgrade", "GET", "HTTP/1.1", HANDSHAKE | {"Connection": "no-upgrade"}),
     ("no key", "GET", "HTTP/1.1", without("Sec-WebSocket-Key")),
     ("an empty key", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": ""}),
-    ("15 bytes", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25j"}),
-    ("17 bytes", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZTE="}),
-    ("no base64", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "a key of 24 characters!!"}),
+    (
+        "a key of 15 bytes",
+        "GET",
+        "HTTP/1.1",
+        HANDSHAKE | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25j"},
+    ),
+    (
+        "a key of 17 bytes",
+        "GET",
+        "HTTP/1.1",
+        HANDSHAKE | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZTE="},
+    ),
+    (
+        "a key that is not base64",
+        "GET",
+        "HTTP/1.1",
+        HANDSHAKE | {"Sec-WebSocket-Key": "a key of 24 characters!!"},
+    ),
     ("a key cut short", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": KEY[:-1]}),
-    ("a stray character", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "!" + KEY}),
+    ("a key with a stray !", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "!" + KEY}),
     ("a key with an accent", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "é" + KEY[1:]}),
     ("no version", "GET", "HTTP/1.1", without("Sec-WebSocket-Version")),
 ]
@@ -249,7 +292,7 @@ def test_a_handshake_gives_its_key_however_it_is_written(codec):
 
         got = codec("request", "GET", "HTTP/1.1", headers)
 
-        expect(got == ["key", KEY], f"the key {KEY} ({name})", got)
+        expect(got == ["key", KEY], f"the key {KEY} ({name})", told("request", got))
 
 
 @task("request")
@@ -257,18 +300,18 @@ def test_what_is_no_handshake_is_refused_with_400(codec):
     for name, method, version, headers in NO_HANDSHAKES:
         headers = [[header, value] for header, value in headers.items()]
 
-        status = codec("request", method, version, headers)[:2]
+        got = codec("request", method, version, headers)
 
-        expect(status == ["refused", 400], f"a Refusal with 400 of: {name}", status)
+        expect(got[:2] == ["refused", 400], f"Refusal 400 ({name})", told("request", got))
 
 
 @task("request")
 def test_two_keys_are_none(codec):
     headers = [[name, value] for name, value in HANDSHAKE.items()]
 
-    status = codec("request", "GET", "HTTP/1.1", [*headers, ["Sec-WebSocket-Key", KEY]])[:2]
+    got = codec("request", "GET", "HTTP/1.1", [*headers, ["Sec-WebSocket-Key", KEY]])
 
-    expect(status == ["refused", 400], "a Refusal with 400, since there are two keys", status)
+    expect(got[:2] == ["refused", 400], "Refusal 400 (two keys)", told("request", got))
 
 
 @task("request")
