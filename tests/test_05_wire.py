@@ -9,6 +9,7 @@ the table of cases below.
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from string import hexdigits
 
 import hypothesis
 import hypothesis.configuration
@@ -21,9 +22,9 @@ from websockets.utils import accept_key, generate_key
 from wsproto.frame_protocol import FrameDecoder, FrameProtocol, ParseFailed
 
 from course.grading import Stage, expect, task
-from course.grading.expect import Unmet, shown
+from course.grading.expect import Unmet, in_json, shown
 from course.grading.processes import Trouble
-from course.grading.raw import Raw, in_words
+from course.grading.raw import Raw, in_hex, in_words
 from course.grading.sockets import Socket
 from course.grading.wire import Wire
 
@@ -56,9 +57,44 @@ def asked(function: str, args: list) -> str:
         return f"Decoder(client={client}, limit={limit}).feed({fed})"
     if function == "join":
         return f"Messages(limit={args[1]}).feed({' | '.join(named(*one) for one in args[0])})"
+    if function == "receive":
+        return f"a client sends {in_hex(bytes.fromhex(args[0]))}"
     if function in ("encode", "answer"):
-        args = [NAMES.get(args[0], hex(args[0])), *args[1:]]
-    return f"{function}({', '.join(shown(arg, 60) or repr(arg) for arg in args)})"
+        args = [NAMES.get(args[0], hex(args[0])), few(args[1]), *args[2:]]
+    elif function in ("masked", "parse_close"):
+        args = [few(arg) for arg in args]
+    else:
+        args = [shown(arg, 60) if isinstance(arg, int) else in_json(arg, 60) for arg in args]
+    if function == "encode":
+        args[2:] = [f"fin={args[2]}", f"mask={few(args[3]) if args[3] else None}"]
+    return f"{function}({', '.join(args)})"
+
+
+def few(payload: str) -> str:
+    """Return bytes in hex; where there are many, how many and the first of them."""
+    data = bytes.fromhex(payload)
+    if len(data) <= 8:
+        return data.hex(" ") or "(empty)"
+    return f"{len(data):,} bytes: {data[:8].hex(' ')} …"
+
+
+def spaced(data: str) -> str:
+    """Return bytes in hex, or what the probes say of none as it is."""
+    return in_hex(bytes.fromhex(data)) if is_hex(data) else data
+
+
+def is_hex(data: str) -> bool:
+    """Whether the probes have answered bytes."""
+    return set(data) <= set(hexdigits)
+
+
+def framed(data: str) -> str:
+    """Return a frame's head and payload in hex, or what is none as it is."""
+    if not is_hex(data) or len(data) < 4:
+        return spaced(data)
+    whole = bytes.fromhex(data)
+    size = 2 + {126: 2, 127: 8}.get(whole[1] & 0x7F, 0) + 4 * (whole[1] >> 7)
+    return f"{whole[:size].hex(' ')} | {in_hex(whole[size:])}"
 
 
 def changed(headers: list) -> str:
@@ -79,21 +115,38 @@ def lines(name: str, listed: list) -> list[str]:
     return [line for other, line in listed if other == name]
 
 
-def told(function: str, value: object) -> str:
-    """Say what the probes have answered, or should have."""
+def told(function: str, value: object, reason: str = "") -> str:
+    """Say what the probes have answered, or should have. `reason` is of what was raised."""
+    said = f" {in_json(reason, 80)}" if reason else ""
+    if function in ("decode", "join", "receive"):
+        given, code = value
+        words = [result(function, one) for one in given]
+        words += [f"Violation {code}{said}"] if code else []
+        return " | ".join(words) or "nothing"
     if function == "request":
         kind, what, *version = value
         also = "".join(f", Sec-WebSocket-Version: {one}" for one in version if one)
-        return f"Refusal {what}{also}" if kind == "refused" else f"{kind} {what}"
-    if function not in ("decode", "join"):
-        return shown(value)
-    given, code = value
+        if kind == "returned":
+            return f"returned {what}, expected a str"
+        return f"Refusal {what}{said}{also}" if kind == "refused" else f"the key {what}"
+    if isinstance(value, list) and value[0] == "violation":
+        return f"Violation {value[1]}{said}"
+    if function == "accept_key":
+        return value if isinstance(value, str) else f"returned {value[0]}, expected a str"
+    if function == "parse_close":
+        return "None" if value == ["nothing"] else repr(tuple(value))
+    if function == "answer":
+        return framed(value[1])
+    return framed(value) if function == "encode" else spaced(value)
+
+
+def result(function: str, one: object) -> str:
+    """Say what one frame has given."""
     if function == "decode":
-        words = [named(*one) for one in given]
-    else:
-        words = ["None" if one is None else shown(one, 60) or '""' for one in given]
-    words += [f"Violation {code}"] if code else []
-    return " | ".join(words) or "nothing"
+        return named(*one)
+    if function == "receive":
+        return " ".join(shown(word, 60) or '""' for word in one)
+    return "None" if one is None else shown(one, 60) or '""'
 
 
 class Codec:
@@ -101,19 +154,25 @@ class Codec:
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.child = stage, stage.child()
+        self.reason, self.where = "", []  # of what the last call raised
 
     def __call__(self, function: str, *args: object) -> object:
         """Call a function of the probes. Bytes go as hex."""
         args = [arg.hex() if isinstance(arg, bytes) else arg for arg in args]
         self.stage.wire.sent("test", asked(function, args))
-        value = self.child.probe(PROBES, function, *args)
-        self.stage.wire.received("test", told(function, value))
+        value, self.reason, self.where = self.child.probe(PROBES, "ask", function, *args)
+        self.stage.wire.received("test", told(function, value, self.reason))
         return value
+
+    def hold(self, met: bool, expected: str, function: str, got: object) -> None:
+        """Hold a condition for what a function of the probes has returned."""
+        if not met:
+            raise Unmet(expected, told(function, got, self.reason), where=self.where)
 
     def expect(self, expected: object, function: str, *args: object) -> None:
         """Hold what a function of the probes returns."""
         got = self(function, *args)
-        expect(got == expected, told(function, expected), told(function, got))
+        self.hold(got == expected, told(function, expected), function, got)
 
 
 @pytest.fixture
@@ -195,21 +254,14 @@ def pieces(data: bytes, size: int) -> list[str]:
 
 
 @task("accept", "The server proves that it understood", points=1)
-def test_the_key_of_the_rfc_gives_the_answer_of_the_rfc(stage):
-    function = stage.function("wire", "accept_key")
-
-    answer = function("dGhlIHNhbXBsZSBub25jZQ==")
-
-    expect(answer == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", answer)
+def test_the_key_of_the_rfc_gives_the_answer_of_the_rfc(codec):
+    codec.expect("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "accept_key", "dGhlIHNhbXBsZSBub25jZQ==")
 
 
 @task("accept")
-def test_any_key_gives_what_the_libraries_expect(stage):
-    function = stage.function("wire", "accept_key")
+def test_any_key_gives_what_the_libraries_expect(codec):
     for key in [generate_key() for _ in range(5)]:
-        answer = function(key)
-
-        expect(answer == accept_key(key), accept_key(key), answer)
+        codec.expect(accept_key(key), "accept_key", key)
 
 
 # request
@@ -292,7 +344,7 @@ def test_a_handshake_gives_its_key_however_it_is_written(codec):
 
         got = codec("request", "GET", "HTTP/1.1", headers)
 
-        expect(got == ["key", KEY], f"the key {KEY} ({name})", told("request", got))
+        codec.hold(got == ["key", KEY], f"the key {KEY} ({name})", "request", got)
 
 
 @task("request")
@@ -302,7 +354,7 @@ def test_what_is_no_handshake_is_refused_with_400(codec):
 
         got = codec("request", method, version, headers)
 
-        expect(got[:2] == ["refused", 400], f"Refusal 400 ({name})", told("request", got))
+        codec.hold(got[:2] == ["refused", 400], f"Refusal 400 ({name})", "request", got)
 
 
 @task("request")
@@ -311,7 +363,7 @@ def test_two_keys_are_none(codec):
 
     got = codec("request", "GET", "HTTP/1.1", [*headers, ["Sec-WebSocket-Key", KEY]])
 
-    expect(got[:2] == ["refused", 400], "Refusal 400 (two keys)", told("request", got))
+    codec.hold(got[:2] == ["refused", 400], "Refusal 400 (two keys)", "request", got)
 
 
 @task("request")
@@ -493,7 +545,7 @@ def test_what_another_library_writes_is_read_however_it_is_cut(stage, codec):
 
         got = codec("decode", False, pieces(data, max(size, len(data) // 50)), LIMIT)
 
-        expect(got == wanted, told("decode", wanted), told("decode", got))
+        codec.hold(got == wanted, told("decode", wanted), "decode", got)
 
     for_all(stage, st.tuples(st.lists(FRAMES, max_size=4), st.integers(1, 40)), check)
 
@@ -757,7 +809,8 @@ def test_whatever_two_libraries_say_of_frames_is_right(stage, codec):
 
         got = [one if isinstance(one, str) else one[0] for one in given if one is not None]
         messages = [event[1] for event in wanted[0] if event[0] in ("text", "binary")]
-        expect([got, code] == [messages, wanted[1]], shown([messages, wanted[1]]), [got, code])
+        wanted = [messages, wanted[1]]
+        codec.hold([got, code] == wanted, told("join", wanted), "join", [got, code])
 
     for_all(stage, st.lists(FRAGMENTS, min_size=1, max_size=6), check, examples=60)
 
@@ -856,10 +909,10 @@ def test_a_ping_is_owed_a_pong_with_its_payload_and_a_pong_nothing(codec):
 @task("talk")
 def test_a_close_is_owed_a_close_with_its_code(codec):
     for code in (1000, 1001, 4999):
-        kind, data = codec("answer", CLOSE, closing(code, b"bye"))
+        got = codec("answer", CLOSE, closing(code, b"bye"))
 
-        owed = [plain(CLOSE, closing(code)).hex(), plain(CLOSE, closing(code, b"bye")).hex()]
-        expect(kind == "owed" and data in owed, owed[0], data)
+        owed = [["owed", plain(CLOSE, closing(code, reason)).hex()] for reason in (b"", b"bye")]
+        codec.hold(got in owed, told("answer", owed[0]), "answer", got)
     codec.expect(["owed", plain(CLOSE).hex()], "answer", CLOSE, b"")
     codec.expect(["violation", 1002], "answer", CLOSE, b"\x03")
     codec.expect(["violation", 1002], "answer", CLOSE, closing(1005))
@@ -929,7 +982,7 @@ def test_whatever_two_libraries_say_of_bytes_is_right(stage, codec):
 
         got = codec("receive", data, LIMIT)
 
-        expect(got == wanted, shown(wanted), got)
+        codec.hold(got == wanted, told("receive", wanted), "receive", got)
 
     for_all(stage, STREAMS, check, examples=100)
 

@@ -1,6 +1,36 @@
 """Ask the learner's wire.py from within its process: bytes come and go as hex."""
 
+import linecache
+import traceback
+from pathlib import Path
+
 import wire
+
+RAISED: list = []  # what the learner's code said with its last Refusal or Violation, and where
+
+
+def ask(function: str, *args: object) -> list:
+    """Return what a function below returns, and the reason and the places of what was raised."""
+    RAISED[:] = ["", []]
+    return [globals()[function](*args), *RAISED]
+
+
+def noted(error: Exception) -> Exception:
+    """Remember the reason of an error, and where in the learner's wire.py it was raised."""
+    places = [
+        {"file": "wire.py", "line": line, "function": frame.f_code.co_name}
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename) == Path(wire.__file__)
+    ]
+    for place in places:
+        place["source"] = linecache.getline(wire.__file__, place["line"]).strip()
+    RAISED[:] = [str(error), places[-1:]]
+    return error
+
+
+def kind(value: object) -> str:
+    """Name the type of what should have been a text."""
+    return "None" if value is None else type(value).__name__
 
 
 def as_hex(value: object) -> str:
@@ -8,11 +38,19 @@ def as_hex(value: object) -> str:
     return bytes(value).hex() if isinstance(value, bytes | bytearray) else f"no bytes: {value!r}"
 
 
+def accept_key(key: str) -> str | list:
+    """Return the answer to a key, or the type of what is no text, in a list."""
+    value = wire.accept_key(key)
+    return str(value) if isinstance(value, str) else [kind(value)]
+
+
 def request(method: str, version: str, headers: list) -> list:
     """Return the key of a request, or the refusal's status and version header."""
     try:
-        return ["key", wire.check_request(method, version, [tuple(pair) for pair in headers])]
+        key = wire.check_request(method, version, [tuple(pair) for pair in headers])
+        return ["key", str(key)] if isinstance(key, str) else ["returned", kind(key)]
     except wire.Refusal as refusal:
+        noted(refusal)
         names = {name.lower(): str(value) for name, value in refusal.headers.items()}
         return ["refused", refusal.status, names.get("sec-websocket-version", "")]
 
@@ -36,7 +74,7 @@ def decode(client: bool, chunks: list, limit: int) -> list:
             for frame in decoder.feed(bytes.fromhex(chunk)):
                 frames.append([int(frame.opcode), as_hex(frame.payload), bool(frame.fin)])
     except wire.Violation as violation:
-        return [frames, violation.code]
+        return [frames, noted(violation).code]
     return [frames, 0]
 
 
@@ -51,7 +89,7 @@ def join(frames: list, limit: int) -> list:
             message = messages.feed(wire.Frame(opcode, bytes.fromhex(payload), fin))
             given.append(message if message is None or type(message) is str else [as_hex(message)])
     except wire.Violation as violation:
-        return [given, violation.code]
+        return [given, noted(violation).code]
     return [given, 0]
 
 
@@ -66,9 +104,10 @@ def close_payload(code: int, reason: str) -> str:
 def parse_close(payload: str) -> list:
     """Return code and reason of a close frame, or the code of the violation."""
     try:
-        return list(wire.parse_close(bytes.fromhex(payload)) or ["nothing"])
+        parsed = wire.parse_close(bytes.fromhex(payload)) or ["nothing"]
+        return [one if isinstance(one, int | str) else repr(one) for one in parsed]
     except wire.Violation as violation:
-        return ["violation", violation.code]
+        return ["violation", noted(violation).code]
 
 
 def answer(opcode: int, payload: str) -> list:
@@ -76,7 +115,7 @@ def answer(opcode: int, payload: str) -> list:
     try:
         return ["owed", as_hex(wire.answer(wire.Frame(opcode, bytes.fromhex(payload))))]
     except wire.Violation as violation:
-        return ["violation", violation.code]
+        return ["violation", noted(violation).code]
 
 
 def receive(data: str, limit: int) -> list:
@@ -96,5 +135,5 @@ def receive(data: str, limit: int) -> list:
             elif message is not None:
                 events.append(["binary", as_hex(message)])
     except wire.Violation as violation:
-        return [events, violation.code]
+        return [events, noted(violation).code]
     return [events, 0]
