@@ -55,8 +55,6 @@ def asked(function: str, args: list) -> str:
         client, chunks, limit = args
         fed = " | ".join(chunks[:20]) + (" | …" if len(chunks) > 20 else "")
         return f"Decoder(client={client}, limit={limit}).feed({fed})"
-    if function == "join":
-        return f"Messages(limit={args[1]}).feed({' | '.join(named(*one) for one in args[0])})"
     if function == "receive":
         return f"a client sends {in_hex(bytes.fromhex(args[0]))}"
     if function in ("encode", "answer"):
@@ -146,6 +144,8 @@ def result(function: str, one: object) -> str:
         return named(*one)
     if function == "receive":
         return " ".join(shown(word, 60) or '""' for word in one)
+    if isinstance(one, list):
+        return f"binary {shown(one[0], 60) or '(empty)'}"
     return "None" if one is None else shown(one, 60) or '""'
 
 
@@ -159,7 +159,12 @@ class Codec:
     def __call__(self, function: str, *args: object) -> object:
         """Call a function of the probes. Bytes go as hex."""
         args = [arg.hex() if isinstance(arg, bytes) else arg for arg in args]
-        self.stage.wire.sent("test", asked(function, args))
+        if function == "join":  # A frame has a line, so that none is cut off.
+            self.stage.wire.sent("test", f"Messages(limit={args[1]})")
+            for one in args[0]:
+                self.stage.wire.sent("test", f"feed({named(*one)})")
+        else:
+            self.stage.wire.sent("test", asked(function, args))
         value, self.reason, self.where = self.child.probe(PROBES, "ask", function, *args)
         self.stage.wire.received("test", told(function, value, self.reason))
         return value
