@@ -46,24 +46,31 @@ class Browser:
     def __exit__(self, *exception: object) -> None:
         self._end.close()
 
-    def open(self, who: str, url: str) -> "Tab":
-        """Open a page in a new tab, and wait until it is there."""
-        return Tab(self._stage.wire, who, self._browser.new_page(), url)
+    def open(self, who: str, url: str, unsaid: str = "") -> "Tab":
+        """Open a page in a new tab, and wait until it is there.
+
+        Lines of its console that contain `unsaid` are not on the wire.
+        """
+        return Tab(self._stage.wire, who, self._browser.new_page(), url, unsaid)
 
 
 class Tab:
     """A page that is open. What it prints on its console, and its errors, are on the wire."""
 
-    def __init__(self, wire, who: str, page, url: str) -> None:
+    def __init__(self, wire, who: str, page, url: str, unsaid: str = "") -> None:
         self._wire, self.who, self._page = wire, who, page
         page.set_default_timeout(SECONDS * PATIENCE * 1000)
-        page.on("console", lambda message: wire.received(who, message.text))
+        page.on("console", lambda message: self._note(message.text, unsaid))
         page.on("pageerror", lambda error: wire.received(who, f"error in the page: {error}"))
         wire.sent(who, f"open {url} in a browser")
         try:
             page.goto(url)
         except Error as error:
             raise Unmet(f"{url} to open in a browser", error.message.splitlines()[0]) from None
+
+    def _note(self, line: str, unsaid: str) -> None:
+        if not (unsaid and unsaid in line):
+            self._wire.received(self.who, line)
 
     def run(self, script: str, argument: object = None) -> object:
         """Run JavaScript in the page: an expression, or a function, which gets `argument`.
