@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import socket
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -136,7 +137,11 @@ def main() -> None:
     """Listen until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Echo what WebSocket clients send.")
     parser.add_argument("--port", type=int, default=5005, help="0 takes any that is free")
-    listener = socket.create_server(("127.0.0.1", parser.parse_args().port), backlog=128)
+    port = parser.parse_args().port
+    try:
+        listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    except OSError as error:
+        sys.exit(f"server.py: {error.strerror}. Stop what listens there, or take another --port.")
     print(f"ws://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     listener.settimeout(1.0)  # On Windows, Ctrl-C is heard only between two calls.
     with listener, contextlib.suppress(KeyboardInterrupt):
