@@ -301,7 +301,7 @@ def conditions(results: Results, plan: Plan) -> list[str]:
     shares = {key: statistics.median(r.shares) for key, r in results.items() if r.shares}
     busiest = max((key for key in shares if key[0] != BARE), key=lambda key: shares[key])
     return [
-        f"{machine()}; {date.today():%d %B %Y}; {plan.runs} runs by turns.",
+        f"{machine()}; {date.today():%-d %B %Y}; {plan.runs} run{'s' * (plan.runs > 1)} by turns.",
         f"1.00 is {results[base, size].rate:,.0f} deliveries a second ({base}, {size} clients).",
         f"The clients took at most {shares[busiest]:.2f} of a core ({busiest[0]}, {busiest[1]} "
         f"clients), and can take {results[BARE, size].rate:,.0f} deliveries a second at {size} "
@@ -343,7 +343,7 @@ def page(results: Results, plan: Plan) -> str:
         "system.",
     ]
     for size in plan.sizes:
-        wide = HEADS if rows(results, size)[0][-1] else HEADS[:-1]
+        wide = HEADS if size == max(plan.sizes) else HEADS[:-1]
         parts += ["", f"## {size} clients", "", f"| {' | '.join(wide)} |"]
         parts += [f"|---|{'---:|' * (len(wide) - 1)}"]
         parts += [f"| {' | '.join(cells[: len(wide)])} |" for cells in rows(results, size)]
