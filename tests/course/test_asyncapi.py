@@ -16,7 +16,7 @@ SPEC = importlib.util.spec_from_file_location("lesson", ROOT / "tests" / "test_0
 lesson = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(lesson)
 
-FILE = lesson.described()
+FILE = lesson.Described(ROOT / "solutions" / "07_protocol" / "asyncapi.yaml")
 REQUESTS = ("post", "history", "ping")
 REPLIES = ("welcome", "ack", "messages", "pong", "error")
 MESSAGE = {"id": 1, "room": "lobby", "author": "ada", "text": "hi", "sent_at": "2026-11-24T10:00Z"}
