@@ -60,7 +60,7 @@ def test_text_and_bytes_are_told_apart(server):
     ada.expect("hi")
     ada.send(b"hi")
 
-    with pytest.raises(Unmet, match="expected hi, got 2 bytes: 68 69"):
+    with pytest.raises(Unmet, match="expected hi, got 2 bytes: b'hi'"):
         ada.expect("hi")
 
 
