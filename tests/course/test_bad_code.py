@@ -249,11 +249,11 @@ def test_a_port_that_it_holds_is_free_again_and_in_nobodys_way(engine, folder):
 
 def test_a_thread_and_a_process_that_it_leaves_are_ended(engine, folder):
     port = free_port()
-    hold = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+    hold = f"import socket; socket.create_server(('127.0.0.1', {port})).accept()"
     at_top(
         folder,
-        "import subprocess, sys, threading, time\n"
-        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "import subprocess, sys, threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
         f'left = subprocess.Popen([sys.executable, "-c", "{hold}"])',
     )
 
