@@ -209,7 +209,6 @@ def test_the_welcome_comes_first_and_says_how_far_the_room_is(stage, server):
         wanted = {"room": name, "last_id": last_id, "members": ["ada"]}
         met = equal({key: ada.welcome[key] for key in wanted}, wanted)
         expect(met, f"{json.dumps(wanted)} in the welcome", ada.welcome)
-        ada.expect_presence("ada")
 
 
 WELCOME = "a welcome with type, room, last_id and members"
@@ -243,6 +242,17 @@ def test_a_posted_message_reaches_every_client_in_the_room_the_sender_too(stage,
         expect(met, f"an ack with what {sender.who} has posted", message)
         for guest in guests:
             guest.expect_message(message)
+
+
+@task("fan_out")
+def test_who_comes_is_told_to_everybody_the_newcomer_too(stage, server):
+    room = stage.name()
+
+    ada, bob = Guest(server, "ada", room), Guest(server, "bob", room)
+
+    ada.expect_presence("ada")
+    ada.expect_presence("ada", "bob")
+    bob.expect_presence("ada", "bob")
 
 
 @task("fan_out")
