@@ -10,6 +10,7 @@ import pytest
 
 from course.curriculum import ROOT
 from course.grading import Server, Stage, equal, expect, task
+from course.grading.asyncapi import described
 from course.grading.expect import Unmet
 from course.grading.sockets import Socket
 from course.grading.stage import in_threads
@@ -604,7 +605,7 @@ def test_a_client_that_goes_without_a_word_leaves_nothing_and_is_no_fault(stage,
 
 @task("fault")
 def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
-    file, room, went_by = described(stage), stage.name(), []
+    file, room, went_by = described("07_protocol", ROOT, stage.folder), stage.name(), []
     broken = stage.name()
     server.probe(PROBES, "teach_to_fail", broken, "RuntimeError", "x")
     ada = server.socket("ada", address(room, "ada"), subprotocols=PROTOCOL)
@@ -624,36 +625,3 @@ def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
 
     kinds = {file.kind(message) for message in [*requests, *went_by]}
     expect(kinds == file.kinds, f"all of {', '.join(sorted(file.kinds))}", sorted(kinds))
-
-
-class Described:
-    """The messages of an AsyncAPI file."""
-
-    def __init__(self, path: Path) -> None:
-        import yaml
-
-        self.document = yaml.safe_load(path.read_text("utf-8"))
-        self.kinds = set(self.document["components"]["messages"])
-
-    def kind(self, message: object) -> str:
-        """Return the type of a message. Raises Unmet where it is not as the file describes it."""
-        problem = self.problem(message)
-        expect(not problem, "a message as asyncapi.yaml describes it", f"{problem}: {message}")
-        return message["type"]
-
-    def problem(self, message: object) -> str:
-        """Return what the file does not allow in a message, or nothing."""
-        import jsonschema
-
-        kind = message.get("type") if isinstance(message, dict) else None
-        if not isinstance(kind, str) or kind not in self.kinds:
-            return f"There is no type {kind!r} in it"
-        schema = {**self.document, "$ref": f"#/components/messages/{kind}/payload"}
-        error = next(jsonschema.Draft7Validator(schema).iter_errors(message), None)
-        return error.message if error else ""
-
-
-def described(stage: Stage) -> Described:
-    """Return the messages of our file, or of the lesson's where somebody took the answers out."""
-    files = [ROOT / "solutions" / "07_protocol" / "asyncapi.yaml", stage.folder / "asyncapi.yaml"]
-    return Described(next(file for file in files if file.is_file()))

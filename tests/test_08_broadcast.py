@@ -6,10 +6,7 @@ the app's process holds one thread until another has overtaken it, if it can.
 
 import itertools
 import json
-import threading
 from collections import defaultdict, deque
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -17,8 +14,9 @@ import pytest
 
 from course.curriculum import ROOT
 from course.grading import Server, Stage, equal, expect, task
+from course.grading.asyncapi import described
 from course.grading.sockets import CLOSE
-from course.grading.stage import eventually, in_threads
+from course.grading.stage import begin, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "08_broadcast.py"
 PROTOCOL = ["board.v1"]
@@ -169,20 +167,6 @@ def kept(stage: Stage, room: str) -> dict:
     return stage.probe(PROBES, "keep", database, room, "eve", stage.text())
 
 
-def started(work: Callable[[], object]) -> Callable[[], object]:
-    """Start the work in a thread. Returns what waits for its result, or raises its error."""
-    future: Future = Future()
-
-    def do() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=do, daemon=True).start()
-    return future.result
-
-
 def wait_until_held(server: Server) -> None:
     """Wait until the call that the probe holds has come."""
     eventually(lambda: server.probe(PROBES, "is_held"), "the board at work", lambda: "nothing yet")
@@ -245,14 +229,13 @@ def test_a_posted_message_reaches_every_client_in_the_room_the_sender_too(stage,
 
 
 @task("fan_out")
-def test_who_comes_is_told_to_everybody_the_newcomer_too(stage, server):
+def test_who_comes_is_told_to_those_who_are_here(stage, server):
     room = stage.name()
 
-    ada, bob = Guest(server, "ada", room), Guest(server, "bob", room)
+    ada = Guest(server, "ada", room)
+    Guest(server, "bob", room)
 
-    ada.expect_presence("ada")
-    ada.expect_presence("ada", "bob")
-    bob.expect_presence("ada", "bob")
+    ada.wait_for_presence("ada", "bob")
 
 
 @task("fan_out")
@@ -279,12 +262,12 @@ def test_who_is_held_up_after_the_commit_is_not_overtaken(stage, server):
     ada, bob, eve = (Guest(server, who, room) for who in ("ada", "bob", "eve"))
     server.probe(PROBES, "hold_kept")
 
-    first = started(lambda: ada.post("first"))
+    first = begin(lambda: ada.post("first"))
     wait_until_held(server)
     second = bob.post("second")
 
     for guest in (eve, bob):
-        guest.expect_message(first())
+        guest.expect_message(first.result())
         guest.expect_message(second)
 
 
@@ -356,14 +339,14 @@ def test_whoever_hears_of_a_message_can_get_it(stage, server):
     room = stage.name()
     ada = Guest(server, "ada", room)
     server.probe(PROBES, "hold_commit")
-    answer = started(lambda: post(server, "bob", room, stage.text()))
+    answer = begin(lambda: post(server, "bob", room, stage.text()))
 
     message = ada.message()
 
     path = f"/rooms/{room}/messages/{message['id']}"
     server.client("ada").get(path).expect_status(200)
     server.probe(PROBES, "release")
-    expect(equal(answer(), message), json.dumps(message), answer())
+    expect(equal(answer.result(), message), json.dumps(message), answer.result())
 
 
 @task("rest")
@@ -563,11 +546,11 @@ def test_of_two_presences_the_later_has_the_last_word(stage, server):
     ada.expect_presence("ada")
     server.probe(PROBES, "hold_presence", "ada")
 
-    bob = started(lambda: Guest(server, "bob", room))
+    bob = begin(lambda: Guest(server, "bob", room))
     wait_until_held(server)
-    eve = started(lambda: Guest(server, "eve", room))
+    eve = begin(lambda: Guest(server, "eve", room))
 
-    bob(), eve()
+    bob.result(), eve.result()
     first, last = (ada.next("presence")["members"] for _ in range(2))
     expect(equal(last, ["ada", "bob", "eve"]), '["ada", "bob", "eve"] in the end', [first, last])
 
@@ -590,7 +573,7 @@ def test_of_two_who_go_at_once_the_later_has_the_last_word(stage, server):
 
 @task("presence")
 def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
-    file, room = described(stage), stage.name()
+    file, room = described("08_broadcast", ROOT, stage.folder), stage.name()
     ada = Guest(server, "ada", room)
 
     ada.post(stage.text())
@@ -603,35 +586,6 @@ def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
 
     kinds = {file.kind(message) for message in ada.came} | {"post", "history", "ping"}
     expect(kinds == file.kinds, f"all of {', '.join(sorted(file.kinds))}", sorted(kinds))
-
-
-class Described:
-    """The messages of an AsyncAPI file."""
-
-    def __init__(self, path: Path) -> None:
-        import yaml
-
-        self.document = yaml.safe_load(path.read_text("utf-8"))
-        self.kinds = set(self.document["components"]["messages"])
-
-    def kind(self, message: dict) -> str:
-        """Return the type of a message. Raises Unmet where it is not as the file describes it."""
-        import jsonschema
-
-        kind = message["type"]
-        known = kind in self.kinds
-        expect(known, f"one of {', '.join(sorted(self.kinds))}", message)
-        schema = {**self.document, "$ref": f"#/components/messages/{kind}/payload"}
-        error = next(jsonschema.Draft7Validator(schema).iter_errors(message), None)
-        why = f"{error and error.message}: {message}"
-        expect(error is None, f"a {kind} as asyncapi.yaml describes it", why)
-        return kind
-
-
-def described(stage: Stage) -> Described:
-    """Return the messages of our file, or of the lesson's where somebody took the answers out."""
-    files = [ROOT / "solutions" / "08_broadcast" / "asyncapi.yaml", stage.folder / "asyncapi.yaml"]
-    return Described(next(file for file in files if file.is_file()))
 
 
 # prompt
@@ -661,10 +615,10 @@ def test_one_thread_at_a_time_sends_to_a_client(stage, server, first, then):
     causes = {"message": lambda: post(server, "bob", room, "hi"), "pong": lambda: ada.send("ping")}
     server.probe(PROBES, "hold_send", "ada", first)
 
-    begun = started(causes[first])
+    begun = begin(causes[first])
     wait_until_held(server)
     causes[then]()
-    begun()
+    begun.result()
 
     ada.next(first)
     ada.next(then)
@@ -747,13 +701,13 @@ def test_a_message_that_lands_while_somebody_joins_comes_once(stage, server, aft
         kept(stage, room)
     server.probe(PROBES, "hold_look", after)
 
-    joined = started(lambda: Guest(server, "ada", room, in_a_hurry=True))
+    joined = begin(lambda: Guest(server, "ada", room, in_a_hurry=True))
     wait_until_held(server)
     post(server, "bob", room, stage.text())
     server.probe(PROBES, "release")
     last = post(server, "bob", room, stage.text())
 
-    expect_caught_up(server, joined(), last)
+    expect_caught_up(server, joined.result(), last)
 
 
 @task("catch_up")

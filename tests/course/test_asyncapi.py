@@ -11,12 +11,13 @@ import jsonschema
 import pytest
 
 from course.curriculum import ROOT
+from course.grading.asyncapi import Described
 
 SPEC = importlib.util.spec_from_file_location("lesson", ROOT / "tests" / "test_07_protocol.py")
 lesson = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(lesson)
 
-FILE = lesson.Described(ROOT / "solutions" / "07_protocol" / "asyncapi.yaml")
+FILE = Described(ROOT / "solutions" / "07_protocol" / "asyncapi.yaml")
 REQUESTS = ("post", "history", "ping")
 REPLIES = ("welcome", "ack", "messages", "pong", "error")
 MESSAGE = {"id": 1, "room": "lobby", "author": "ada", "text": "hi", "sent_at": "2026-11-24T10:00Z"}
