@@ -93,14 +93,15 @@ def build(answer: Answer, folder: Path) -> None:
     shutil.copytree(solution, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in answer.code.items():
         if Path(name).suffix:
-            (folder / Path(name).name).write_text(code, "utf-8")
+            file = next(folder.rglob(Path(name).name), folder / Path(name).name)
+            file.write_text(code, "utf-8")
         else:
             _replace(folder, name, code, answer)
     _check_syntax(answer, folder)
 
 
 def _replace(folder: Path, name: str, code: str, answer: Answer) -> None:
-    for file in sorted(folder.iterdir()):
+    for file in sorted(folder.rglob("*")):
         if file.suffix not in markers.COMMENTS:
             continue
         text = file.read_text("utf-8")

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
-from course.curriculum import Lesson, lessons
+from course.curriculum import Lesson, lessons, pictures
 from course.work import Refusal
 
 STDOUT = Path("-")
@@ -34,6 +34,12 @@ class Request:
     def folder(self, lesson: Lesson) -> Path:
         """Return the folder that holds the answer to be graded."""
         return lesson.lesson if self.source is None else self.source / lesson.slug
+
+    @property
+    def pictures(self) -> Path:
+        """The folder for screenshots: beside the report, if one is written."""
+        reports = [path for path in (self.json, self.junit) if path and path != STDOUT]
+        return reports[0].parent if reports else pictures(self.root)
 
 
 def lessons_in(source: Path, root: Path) -> list[Lesson]:
@@ -109,7 +115,10 @@ def _grade(request: Request, line: Working):
     from course.grading.engine import Engine, Finished, Job
 
     found = [lesson for lesson in request.lessons if request.folder(lesson).is_dir()]
-    jobs = [Job(x.slug, request.folder(x), verbose=request.verbose) for x in found]
+    jobs = [
+        Job(x.slug, request.folder(x), verbose=request.verbose, pictures=request.pictures)
+        for x in found
+    ]
     seed = random.randrange(10**6) if request.seed is None else request.seed
     done: list[str] = []
 

@@ -22,6 +22,11 @@ _PARSING = threading.Lock()
 SLUG = re.compile(r"([0-9]{2})_([a-z][a-z0-9_]*)")
 
 
+def pictures(root: Path) -> Path:
+    """Return the folder for screenshots of what a browser showed when a task failed."""
+    return root / ".course" / "pictures"
+
+
 class UnknownLesson(LookupError):
     """No lesson has this name. `nearest` is the slug that is most like it, or ""."""
 

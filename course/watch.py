@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from course import docs, keys, work
-from course.curriculum import Lesson
+from course.curriculum import Lesson, pictures
 from course.report import LessonResult, TaskResult
 from course.saves import Saved, Saves
 from course.screen import View, frame
@@ -134,10 +134,11 @@ class Grader:
                 self._put(Judged(run, event.result))
 
         seed = random.randrange(10**6)
+        job = Job(lesson.slug, lesson.lesson, pictures=pictures(lesson.root))
         with contextlib.suppress(Cancelled):
             if first:
-                engine.grade([Job(lesson.slug, lesson.lesson, (first,))], seed, on_event)
-            [result] = engine.grade([Job(lesson.slug, lesson.lesson)], seed, on_event)
+                engine.grade([replace(job, tasks=(first,))], seed, on_event)
+            [result] = engine.grade([job], seed, on_event)
             self._put(Checked(run, result))
 
     def _engine_for(self, lesson: Lesson):

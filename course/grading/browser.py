@@ -1,7 +1,14 @@
-"""People with a browser: the one that this machine has, driven by Playwright."""
+"""People with a browser: the one that this machine has, driven by Playwright.
+
+A process starts it once, for the first test that asks for it. Each test has a profile of its own in
+it, so that nothing of one is there in the next.
+"""
 
 import contextlib
 import os
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
@@ -10,74 +17,171 @@ from playwright.sync_api import TimeoutError as TooLate
 from course import doctor
 from course.grading.expect import Unmet, shown
 from course.grading.processes import PATIENCE
-from course.grading.stage import SECONDS
+from course.grading.stage import LASTING, SECONDS
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work
+SIZE = {"width": 800, "height": 600}  # CSS pixels
+PRINTED = 200  # characters of a line of the console
+# Playwright switches the back-forward cache off, which people have.
+LIKE_PEOPLE = ["--disable-back-forward-cache"]
+
+OWN_LINE = re.compile(r"/([\w.-]+\.js):(\d+)")  # in an error's stack, the innermost first
+
+_started: list = []  # the browser of this process, once there is one
+
+
+def running():
+    """Return this process's browser, as Playwright has it. Skips the test where there is none."""
+    if not (_started and _started[0].is_connected()):
+        _started[:] = [_start()]
+    return _started[0]
+
+
+def _start():
+    where, advice = doctor.browser()
+    if not where:
+        pytest.skip(f"No browser was found here. {advice}")
+    playwright = LASTING.enter_context(sync_playwright())
+    # Chromium's sandbox refuses to work for root, as which containers often run.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    try:
+        browser = playwright.chromium.launch(
+            executable_path=where,
+            args=["--no-sandbox"] if root else [],
+            ignore_default_args=LIKE_PEOPLE,
+            timeout=START * PATIENCE * 1000,
+        )
+    except Error as error:
+        pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]} {advice}")
+    return LASTING.enter_context(browser)
 
 
 class Browser:
-    """A browser with nothing in it. `Stage.browser` starts it; it ends with the test.
-
-    Skips the test where there is no browser, or none that starts.
-    """
+    """A browser with nothing in it. `Stage.browser` opens it; it ends with the test."""
 
     def __init__(self, stage) -> None:
         self._stage = stage
-        self._end = contextlib.ExitStack()
 
     def __enter__(self) -> "Browser":
-        where, advice = doctor.browser()
-        if not where:
-            pytest.skip(f"No browser was found here. {advice}")
-        playwright = self._end.enter_context(sync_playwright())
-        # Chromium's sandbox refuses to work for root, as which containers often run.
-        root = hasattr(os, "geteuid") and os.geteuid() == 0
-        arguments = ["--no-sandbox"] if root else []
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=where, args=arguments, timeout=START * PATIENCE * 1000
-            )
-        except Error as error:
-            self._end.close()
-            pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]} {advice}")
-        self._browser = self._end.enter_context(browser)
+        self._context = running().new_context(viewport=SIZE, reduced_motion="reduce")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._end.close()
+        with contextlib.suppress(Error):  # It may have crashed.
+            self._context.close()
 
-    def open(self, who: str, url: str, unsaid: str = "") -> "Tab":
+    def open(self, who: str, url: str, unsaid: str = "", before: str = "") -> "Tab":
         """Open a page in a new tab, and wait until it is there.
 
-        Lines of its console that contain `unsaid` are not on the wire.
+        Lines of its console that contain `unsaid` are not on the wire. `before` is JavaScript that
+        runs before any of the page's own.
         """
-        return Tab(self._stage.wire, who, self._browser.new_page(), url, unsaid)
+        if before:
+            self._context.add_init_script(before)
+        tab = Tab(self._stage, who, self._context.new_page(), unsaid)
+        tab.go(url)
+        return tab
+
+    def answer(self, url: str, reply: Callable) -> None:
+        """Let `reply(route)`, which gets Playwright's Route, answer requests that match `url`."""
+        self._context.route(url, reply)
+
+    def answer_socket(self, url: str, talk: Callable) -> None:
+        """Let `talk(socket)`, which gets a WebSocketRoute, be what WebSockets to `url` meet."""
+        self._context.route_web_socket(url, talk)
 
 
 class Tab:
-    """A page that is open. What it prints on its console, and its errors, are on the wire."""
+    """A tab. What its page prints on its console, its errors and its frames are on the wire."""
 
-    def __init__(self, wire, who: str, page, url: str, unsaid: str = "") -> None:
-        self._wire, self.who, self._page = wire, who, page
+    def __init__(self, stage, who: str, page, unsaid: str = "") -> None:
+        self._stage, self._wire, self.who, self._page = stage, stage.wire, who, page
+        self.errors: list[str] = []  # that the page did not catch
+        self._urls: list[str] = []  # of the WebSockets that it opened
         page.set_default_timeout(SECONDS * PATIENCE * 1000)
         page.on("console", lambda message: self._note(message.text, unsaid))
-        page.on("pageerror", lambda error: wire.received(who, f"error in the page: {error}"))
-        wire.sent(who, f"open {url} in a browser")
-        try:
-            page.goto(url)
-        except Error as error:
-            raise Unmet(f"{url} to open in a browser", error.message.splitlines()[0]) from None
+        page.on("pageerror", self._fault)
+        page.on("websocket", self._opened)
+        stage.pictures.append(page.screenshot)
 
     def _note(self, line: str, unsaid: str) -> None:
         if not (unsaid and unsaid in line):
-            self._wire.received(self.who, line)
+            self._wire.received(self.who, f"console: {line[:PRINTED]}")
+
+    def _fault(self, error: Error) -> None:
+        place = OWN_LINE.search(error.stack or "")
+        said = f"{error}" + (f" ({place[1]}:{place[2]})" if place else "")
+        self.errors.append(said)
+        self._wire.received(self.who, f"error in the page: {said}")
+
+    def _opened(self, socket) -> None:
+        self._urls.append(socket.url)
+        self._wire.sent(self.who, f"open {socket.url}")
+        socket.on("framesent", lambda data: self._wire.sent(self.who, _frame(data)))
+        socket.on("framereceived", lambda data: self._wire.received(self.who, _frame(data)))
+        socket.on("close", lambda _: self._wire.happened(self.who, "the WebSocket is closed"))
+
+    def sockets(self) -> list[str]:
+        """Return the address of each WebSocket that the page has opened so far."""
+        self.run("0")  # What has happened in the page is heard of by asking it something.
+        return self._urls
+
+    def go(self, url: str) -> None:
+        """Go to an address, and wait until the page is there."""
+        self._wire.sent(self.who, f"open {url} in a browser")
+        try:
+            self._page.goto(url)
+        except Error as error:
+            raise Unmet(f"{url} to open in a browser", error.message.splitlines()[0]) from None
+
+    def back(self) -> None:
+        """Press the browser's button Back."""
+        self._wire.sent(self.who, "back to the page before")
+        self._page.go_back(wait_until="commit")  # A page out of the cache loads nothing.
+
+    def close(self) -> None:
+        """Close the tab, as a person does: the page hears of it."""
+        self._wire.happened(self.who, "the tab is closed")
+        self._page.close(run_before_unload=True)
+
+    def click(self, selector: str) -> None:
+        """Click the element. Raises Unmet where it cannot be clicked."""
+        self._wire.sent(self.who, f"click on {selector}")
+        self._do(lambda: self._page.click(selector), f"{selector} to be there for a click")
+
+    def fill(self, selector: str, text: str) -> None:
+        """Write the text into a field, in place of what is there."""
+        self._wire.sent(self.who, f"write {shown(text, 60)!r} into {selector}")
+        self._do(lambda: self._page.fill(selector, text), f"{selector} to be there to write into")
+
+    def press(self, key: str, selector: str = "") -> None:
+        """Press a key, such as Enter or Shift+Tab, in the element or where the focus is."""
+        self._wire.sent(self.who, f"press {key}")
+        where = selector or "body :focus, body"
+        press = self._page.press if selector else lambda _, key: self._page.keyboard.press(key)
+        self._do(lambda: press(where, key), f"{where} to be there for a key")
+
+    def _do(self, act: Callable, expected: str) -> None:
+        try:
+            act()
+        except TooLate:
+            raise Unmet(expected, "it is not") from None
 
     def run(self, script: str, argument: object = None) -> object:
         """Run JavaScript in the page: an expression, or a function, which gets `argument`.
 
-        Returns its value, as far as JSON can hold it.
+        Returns its value, as far as JSON can hold it. Raises Unmet when the page does nothing more.
         """
-        return self._page.evaluate(script, argument)
+        # By waiting, since a page that is in an endless loop would keep evaluate() for good.
+        wrapped = (
+            "async ([script, argument]) => { const it = (0, eval)(`(${script})`);"
+            " return { value: await (typeof it === 'function' ? it(argument) : it) }; }"
+        )
+        try:
+            found = self._page.wait_for_function(wrapped, arg=[script, argument])
+        except TooLate:
+            raise Unmet("the page to answer", "nothing: is it in an endless loop?") from None
+        return found.evaluate("it => it.value")
 
     def wait_for(self, condition: str, expected: str, got: str, seconds: float = SECONDS) -> None:
         """Wait until the JavaScript expression `condition` is true.
@@ -89,3 +193,32 @@ class Tab:
         except TooLate:
             late = f"{expected}, within {seconds * PATIENCE:g} s"
             raise Unmet(late, shown(self.run(got))) from None
+
+    def barriers(self) -> list[str]:
+        """Return what axe finds that keeps somebody from using the page, in sentences."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self._page).response["violations"]
+        return [
+            f"{rule['id']}: {rule['help']} ({node['target'][0]})"
+            for rule in found
+            for node in rule["nodes"]
+        ]
+
+    def use_colours(self, scheme: str) -> None:
+        """Let the person prefer "light" or "dark" colours."""
+        self._page.emulate_media(color_scheme=scheme)
+
+
+def _frame(data: str | bytes) -> str:
+    return data if isinstance(data, str) else f"{len(data)} bytes: {data[:20].hex(' ')}"
+
+
+def save(pictures: list[Callable], path: Path) -> bool:
+    """Save what the last of the tabs shows as a PNG. Returns whether that was possible."""
+    for screenshot in reversed(pictures):
+        with contextlib.suppress(Error, OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            screenshot(path=path)
+            return True
+    return False

@@ -5,11 +5,13 @@ from course.grading.processes import Trouble
 from course.grading.stage import Stage
 
 
-def card(error: BaseException, stage: Stage | None, hint: str, verbose: bool = False) -> str:
+def card(
+    error: BaseException, stage: Stage | None, hint: str, verbose: bool = False, picture: str = ""
+) -> str:
     """Return the card as plain text.
 
     `hint` is the command that shows the task's next hint. `verbose` gives the whole wire and what
-    the learner's code printed.
+    the learner's code printed. `picture` is where a screenshot is.
     """
     faults = stage.faults() if stage else []
     lines = stage.wire.lines(whole=verbose) if stage else []
@@ -22,6 +24,7 @@ def card(error: BaseException, stage: Stage | None, hint: str, verbose: bool = F
     if not where and faults:
         where, told = faults[-1]["where"], faults[-1]["sentence"]
     lines += _in_your_code(where, told)
+    lines += [f"screenshot: {picture}"] if picture else []
     lines.append(f"next: {getattr(error, 'next', '') or hint}")
     if verbose and stage:
         lines += _printed(stage)

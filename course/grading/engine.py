@@ -30,6 +30,7 @@ class Job:
     folder: Path
     tasks: tuple[str, ...] = ()
     verbose: bool = False
+    pictures: Path | None = None  # the folder for screenshots of a browser
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,7 @@ class Engine:
             seed=seed,
             tasks=job.tasks,
             verbose=job.verbose,
+            pictures=job.pictures and str(job.pictures.resolve()),
         )
         found: dict[str, TaskResult] = {}
         odd = notes(job.folder, self._lessons[job.slug].solution)

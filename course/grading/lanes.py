@@ -16,6 +16,7 @@ import pytest
 
 from course.grading import plugin
 from course.grading.processes import Child
+from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
 
 # How the systems say that a port is taken: a learner's code may hold one of its own, and would
@@ -31,6 +32,7 @@ class Reporter:
     seed: int
     start: Callable[[], Child]
     verbose: bool
+    pictures: Path | None
     tell: Callable[[dict], None]
     notes: list[str] = field(default_factory=list)
 
@@ -98,11 +100,14 @@ def _serve(items: list, grading: Grading, starter, commands: int, reports: int) 
         while data:
             data = data[os.write(reports, data) :]
 
-    reporter = Reporter(grading.folder, grading.seed, starter.start, grading.verbose, tell)
+    reporter = Reporter(
+        grading.folder, grading.seed, starter.start, grading.verbose, grading.pictures, tell
+    )
     for line in os.fdopen(commands):
         plugin.run([items[int(line)]], reporter)
         tell({"done": True, "notes": reporter.notes})
         reporter.notes.clear()
+    LASTING.close()
     starter.close()
 
 

@@ -1,15 +1,16 @@
 """The pytest plugin that grades: `pytest tests/test_01_rest.py` and the runner both use it."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
-from course.curriculum import ROOT
+from course.curriculum import ROOT, pictures
 from course.grading.card import card
 from course.grading.expect import Unmet
 from course.grading.processes import Child, Nursery, Spares, Template, Trouble, can_fork
-from course.grading.stage import Stage
+from course.grading.stage import LASTING, Stage
 from course.grading.verdicts import Grading
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin without knowing anything."""
     config.addinivalue_line("markers", "task(id, title, points, needs): a task of the lesson")
+    config.addinivalue_line("markers", "busy: work as much as wait, so that one runs on each core")
     config.stash.setdefault(GRADINGS, {})
 
 
@@ -39,7 +41,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the processes that were kept ready."""
+    """End the processes that were kept ready, and what else lasted."""
+    LASTING.close()
     starter = config.stash.get(STARTER, None)
     if starter:
         starter.close()
@@ -78,6 +81,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for slug, items in by_slug.items():
         folder = target / slug
         grading = Grading(folder, seed_of(config), lambda: starter_of(config).start())
+        grading.pictures = pictures(ROOT)
         grading.expect([item.get_closest_marker("task") for item in items])
         config.stash[GRADINGS][slug] = grading
 
@@ -164,12 +168,27 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     task_id = task_of(item)
     hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
-        return "failed", card(error, stage, hint, grading.verbose)
+        picture = grading.pictures and stage and _picture(stage, grading.pictures, item)
+        return "failed", card(error, stage, hint, grading.verbose, picture or "")
     place = call.excinfo.traceback[-1]
     return "error", (
         f"The grader itself failed, so this says nothing of your code: "
         f"{type(error).__name__}: {error} ({Path(place.path).name}:{place.lineno + 1})."
     )
+
+
+def _picture(stage: Stage, folder: Path, item: pytest.Item) -> str:
+    """Save what somebody sees in a browser, if anybody does. Returns where it is."""
+    if not stage.pictures:
+        return ""
+    from course.grading.browser import save
+
+    # A name of its own for each test, by its line: those of a task run side by side.
+    which = f"{item.location[1] + 1}" + re.sub(r"[^\w]+", "-", item.name.partition("[")[2])
+    path = folder / f"{slug_of(item)}-{task_of(item)}-{which}.png"
+    if not save(stage.pictures, path):
+        return ""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def task_of(item: pytest.Item) -> str:

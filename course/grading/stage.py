@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SECONDS = 5.0  # the deadline of what should come at once
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 LONG_BODY = 200  # bytes, from which on a card says how many there are
+# What lasts longer than a test, such as a browser: whoever runs tests closes it at the end.
+LASTING = contextlib.ExitStack()
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
 
 
@@ -38,6 +40,7 @@ class Stage:
         self.random = random.Random(seed)
         self.wire = Wire()
         self.children: list[Child] = []
+        self.pictures: list[Callable] = []  # Each saves what somebody sees, to `path`.
         self._scratch = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
         self._end = contextlib.ExitStack()

@@ -36,6 +36,7 @@ class Grading:
     seed: int
     start: Callable[[], Child]
     verbose: bool = False
+    pictures: Path | None = None  # the folder for what a browser showed; None saves none
     on_task: Callable[[TaskResult], None] = lambda result: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     files: dict[Path, tuple] = field(default_factory=dict)

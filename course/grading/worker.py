@@ -15,9 +15,11 @@ import pytest
 from course.curriculum import ROOT
 from course.grading import lanes, plugin
 from course.grading.processes import ADDRESS, Child, can_fork
+from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
 
-LANES = 2 * (os.cpu_count() or 1)  # Tests wait more than they work.
+CORES = os.cpu_count() or 1
+LANES = 2 * CORES  # Tests wait more than they work, unless they are marked as busy.
 
 # The plugins of pytest that a grader has no use for: each costs a little at every start.
 UNUSED = ["cacheprovider", "terminal", "junitxml", "pastebin", "logging", "faulthandler", "doctest"]
@@ -74,13 +76,16 @@ class Loop:
         grading = Grading(
             Path(job["folder"]), job["seed"], _no_child, job["verbose"], on_task=self.task
         )
+        grading.pictures = Path(job["pictures"]) if job["pictures"] else None
         grading.expect([item.get_closest_marker("task") for item in items])
         if can_fork():
-            lanes.Lanes(items, grading, _starter, LANES).run()
+            busy = any(item.get_closest_marker("busy") for item in items)
+            lanes.Lanes(items, grading, _starter, CORES if busy else LANES).run()
         else:
             starter = _starter()
             grading.start = starter.start
             plugin.run(items, grading)
+            LASTING.close()
             starter.close()
         self.send(event="notes", notes=grading.notes)
 

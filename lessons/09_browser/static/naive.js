@@ -1,0 +1,26 @@
+// A page as it is first written. Lesson 9 begins with what goes wrong in it.
+
+const $ = (id) => document.getElementById(id);
+const author = new URLSearchParams(location.search).get("author");
+let socket;
+
+function connect() {
+  socket = new WebSocket(`ws://${location.host}/board/lobby?author=${author}`, "board.v1");
+  socket.addEventListener("message", (event) => receive(JSON.parse(event.data)));
+  socket.addEventListener("close", connect);
+  $("say").addEventListener("submit", (event) => {
+    event.preventDefault();
+    socket.send(JSON.stringify({ type: "post", id: `${Math.random()}`, text: $("text").value }));
+  });
+  socket.send(JSON.stringify({ type: "history", id: "1" }));
+}
+
+function receive(said) {
+  const messages = said.type === "message" ? [said.message] : said.messages ?? [];
+  for (const { author, text } of messages) {
+    $("messages").innerHTML += `<li><b>${author}</b> ${text}</li>`;
+  }
+}
+
+$("cut").addEventListener("click", () => socket.close());
+connect();

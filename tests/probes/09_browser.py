@@ -1,0 +1,125 @@
+"""What the tests of lesson 9 do inside the app's process: they play a server that has bad days."""
+
+import gc
+import json
+import socket
+import threading
+
+import app
+import simple_websocket
+from simple_websocket import ConnectionClosed
+
+import hub
+import protocol
+import store
+
+LONG = 60.0  # seconds, after which what is held is let go for good
+
+requests: list[dict] = []  # what pages have asked for
+endings: list[int] = []  # the close codes of the conversations that have ended
+offers: list[str] = []  # the subprotocols that were asked for, a line for each handshake
+free = threading.Event()  # what is held goes on
+
+
+def watch() -> None:
+    """Note what pages ask for, and how their conversations end."""
+    handle, converse = protocol.Session.handle, app.converse
+    begin = simple_websocket.Server.__init__
+
+    def handle_and_note(self: protocol.Session, data: str | bytes) -> dict:
+        requests.append(protocol.parsed(data))
+        return handle(self, data)
+
+    def converse_and_note(*args: object) -> None:
+        try:
+            converse(*args)
+        except ConnectionClosed as closed:
+            endings.append(int(closed.reason))
+            raise
+
+    def begin_and_note(self: object, environ: dict, *args: object, **options: object) -> None:
+        offers.append(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+        begin(self, environ, *args, **options)
+
+    protocol.Session.handle, app.converse = handle_and_note, converse_and_note
+    simple_websocket.Server.__init__ = begin_and_note
+
+
+def seen() -> dict[str, list]:
+    """Return what was noted so far."""
+    return {"requests": requests, "endings": endings, "offers": offers}
+
+
+def members(room: str) -> list[str]:
+    """Return who is in the room, as the hub has it."""
+    return next(each for each in gc.get_objects() if type(each) is hub.Hub).members(room)
+
+
+def keep(database: str, room: str, texts: list[list[str]]) -> list[dict]:
+    """Keep messages, each of an author and a text, of which no page hears."""
+    kept = store.Store(database)
+    return [kept.add(room, author, text) for author, text in texts]
+
+
+def hold_handshakes() -> None:
+    """Answer no handshake until `release`."""
+    begin = simple_websocket.Server.__init__
+
+    def wait(*args: object, **options: object) -> None:
+        free.wait(LONG)
+        begin(*args, **options)
+
+    simple_websocket.Server.__init__ = wait
+
+
+def hold_replies() -> None:
+    """Answer no post until `release`."""
+    post = protocol.HANDLERS["post"]
+
+    def wait(*args: object) -> dict:
+        free.wait(LONG)
+        return post(*args)
+
+    protocol.HANDLERS["post"] = wait
+
+
+def refuse(word: str) -> None:
+    """Refuse each post with this word in it. The reason has the text in it."""
+    post = protocol.HANDLERS["post"]
+
+    def choose(session: protocol.Session, request: dict) -> dict:
+        if word in request["text"]:
+            raise protocol.Refused("bad_message", f"Nobody wants {request['text']}.")
+        return post(session, request)
+
+    protocol.HANDLERS["post"] = choose
+
+
+def release() -> None:
+    """Let go what is held."""
+    free.set()
+
+
+def say(author: str, events: list[dict]) -> None:
+    """Send events to somebody."""
+    for connection in connections(author):
+        for event in events:
+            connection.send(json.dumps(event))
+
+
+def close(author: str, code: int, reason: str) -> None:
+    """Close somebody's connections."""
+    for connection in connections(author):
+        connection.ws.close(code, reason)
+
+
+def cut(author: str) -> None:
+    """End somebody's connections without a close frame."""
+    for connection in connections(author):
+        connection.ws.sock.shutdown(socket.SHUT_RDWR)
+
+
+def connections(author: str) -> list[hub.Connection]:
+    """Return somebody's open connections."""
+    found = [each for each in gc.get_objects() if type(each) is hub.Connection]
+    return [each for each in found if each.author == author and each.ws.connected]

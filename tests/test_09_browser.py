@@ -1,0 +1,675 @@
+"""Lesson 9: the board's page, in a real browser. These tests are the lesson's specification.
+
+People do what people do: they write, click, scroll, go back. What the page then shows is looked at,
+and what the server was asked. A probe in the app's process lets the server have its bad days.
+"""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from course.grading import Server, Stage, expect, task
+from course.grading.browser import Browser, Tab
+from course.grading.expect import shown
+from course.grading.stage import eventually
+
+pytestmark = pytest.mark.busy  # A browser has its own work to do while a test waits for it.
+
+PROBES = Path(__file__).parent / "probes" / "09_browser.py"
+PAGE = 50  # messages that the page asks for at a time
+SECURE = "https://board.example:8443"  # There is no such host: the test is it.
+PROTOCOL = ["board.v1"]
+
+STATE = "document.getElementById('state').dataset.state"
+SAYS = "document.getElementById('state').textContent"
+FIELD = "document.getElementById('text').value"
+MESSAGES = """(() => {
+    // The end of a line is one, whether it is a character or an element.
+    const words = (element) => [...(element?.childNodes ?? [])]
+        .map((node) => node.nodeName === 'BR' ? '\\n' : node.textContent).join('');
+    return [...document.querySelectorAll('#messages > li')].map((row) => ({
+        id: Number(row.dataset.id),
+        author: words(row.querySelector('.author')),
+        text: words(row.querySelector('.text')),
+        sent_at: row.querySelector('time')?.dateTime,
+        time: row.querySelector('time')?.textContent,
+        delivered: row.classList.contains('delivered'),
+    }));
+})()"""
+IDS = "[...document.querySelectorAll('#messages > li')].map((row) => Number(row.dataset.id))"
+DRAFTS = """[...document.querySelectorAll('#drafts > li')].map((row) => ({
+    text: row.querySelector('.text')?.textContent,
+    fate: row.querySelector('.fate')?.textContent,
+    failed: row.classList.contains('failed'),
+}))"""
+MEMBERS = "[...document.querySelectorAll('#members > li')].map((row) => row.textContent)"
+
+# Each would do something, if a page took it for more than text.
+HOSTILE = [
+    "<script>window.harmed = 1</script>",
+    '<img src=x onerror="window.harmed = 1">',
+    '<svg onload="window.harmed = 1"></svg>',
+    "<svg><script>window.harmed = 1</script></svg>",
+    '<iframe srcdoc="<script>parent.harmed = 1</script>"></iframe>',
+    '<details open ontoggle="window.harmed = 1">x</details>',
+    '<input autofocus onfocus="window.harmed = 1">',
+    '<video><source onerror="window.harmed = 1"></video>',
+    '<a href="javascript:window.harmed = 1">click</a>',
+    '<math><mtext></form><form><mglyph><style></math><img src onerror="window.harmed = 1">',
+    '<b onmouseover="window.harmed = 1">bold</b>',
+    "<style>* { display: none }</style>",
+    "<link rel=stylesheet href=/nowhere.css>",
+    "<base href=//example.com/>",
+    "<template><p>hidden</p></template>",
+    "<!-- nothing to see",
+    '"><img src=x onerror=window.harmed=1>',
+    "</p></li></ol><h1>Yours</h1>",
+    "&lt;img src=x onerror=window.harmed=1&gt;",
+    "javascript:window.harmed=1",
+    "${window.harmed = 1} {{constructor.constructor('window.harmed = 1')()}}",
+    "line one\nline two,  with  blanks\t& an ampersand",
+]
+
+# Notes what live regions come to say, as a screen reader does.
+LISTEN = """(() => {
+    const live = '[aria-live=polite], [aria-live=assertive], [role=log], [role=status],'
+        + ' [role=alert], output';
+    window.announced = [];
+    new MutationObserver((changes) => {
+        for (const { target, addedNodes, type } of changes) {
+            const element = target.nodeType === 1 ? target : target.parentElement;
+            const region = element?.closest(live);
+            if (!region || region.closest('[aria-busy=true]')) continue;
+            const added = type === 'characterData' ? [target] : addedNodes;
+            window.announced.push(...[...added].map((node) => node.textContent));
+        }
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+})()"""
+
+
+class Room:
+    """A room of the learner's board, which one looks at with a browser."""
+
+    def __init__(self, stage: Stage, server: Server, browser: Browser) -> None:
+        self.stage, self.server, self.browser = stage, server, browser
+        self.name = stage.name()
+        server.probe(PROBES, "watch")
+
+    def address(self, who: str) -> str:
+        """Return the address of the room's page."""
+        return f"{self.server.url}/rooms/{self.name}?author={quote(who)}"
+
+    def open(self, who: str = "ada", before: str = "") -> Tab:
+        """Open the room's page, which need not be connected yet."""
+        return self.browser.open(who, self.address(who), before=before)
+
+    def enter(self, who: str = "ada", before: str = "") -> Tab:
+        """Open the room's page, and wait until it is connected."""
+        tab = self.open(who, before)
+        wait_for_state(tab, "open")
+        return tab
+
+    def keep(self, *messages: tuple[str, str]) -> list[dict]:
+        """Keep messages, each of an author and a text, of which no page hears."""
+        database = str(self.stage.scratch / "board.sqlite3")
+        return self.stage.probe(PROBES, "keep", database, self.name, messages)
+
+    def post(self, who: str, text: str) -> dict:
+        """Post over REST."""
+        path = f"/rooms/{self.name}/messages"
+        return self.server.client(who).post(path, {"author": who, "text": text}).json(201)
+
+    def probe(self, function: str, *args: object) -> object:
+        """Let the app's process do what the probe of this name does."""
+        return self.server.probe(PROBES, function, *args)
+
+    def asked(self, kind: str) -> list[dict]:
+        """Return what pages have asked for so far, of this type."""
+        requests = self.probe("seen")["requests"]
+        return [request for request in requests if request.get("type") == kind]
+
+    def texts(self) -> list[str]:
+        """Return the texts that pages have asked to post."""
+        return [request["text"] for request in self.asked("post")]
+
+    def expect_members(self, *names: str) -> None:
+        """Wait until the hub has these names in the room."""
+        eventually(
+            lambda: self.probe("members", self.name) == sorted(names),
+            f"the server to have {', '.join(names) or 'nobody'} in the room",
+            lambda: self.probe("members", self.name) or "nobody",
+        )
+
+
+@pytest.fixture
+def room(stage) -> Room:
+    """A room."""
+    browser = stage.browser()
+    return Room(stage, stage.serve(), browser)
+
+
+def wait_for_state(tab: Tab, name: str) -> None:
+    """Wait until the page shows this state."""
+    tab.wait_for(f"{STATE} === '{name}'", f'#state to have data-state="{name}"', STATE)
+
+
+def wait_for(tab: Tab, what: str, met: str, expected: str) -> None:
+    """Wait until the page shows it. `what` is JavaScript, and `met` is so of its value, `it`."""
+    tab.wait_for(f"((it) => {met})({what})", expected, what)
+
+
+def wait_for_text(tab: Tab, text: str) -> None:
+    """Wait until a message with this text is shown."""
+    wait_for(
+        tab, MESSAGES, f"it.some((m) => m.text === {json.dumps(text)})", f"{text!r} in #messages"
+    )
+
+
+def expect_no_errors(tab: Tab) -> None:
+    """Hold that nothing was thrown in the page that it did not catch."""
+    expect(not tab.errors, "no error in the page", "; ".join(tab.errors))
+
+
+def write(tab: Tab, text: str) -> None:
+    """Write a text, and press Enter."""
+    tab.fill("#text", text)
+    tab.press("Enter", "#text")
+
+
+def connect_again(tab: Tab) -> None:
+    """Click on the button, and wait until it has helped."""
+    tab.click("#again")
+    wait_for_state(tab, "open")
+
+
+# connect
+
+
+@task("connect", "The page opens a WebSocket to its room", points=1)
+def test_the_page_opens_one_websocket_to_the_room_of_its_address(room):
+    tab = room.open("ada")
+
+    room.expect_members("ada")
+    urls = tab.sockets()
+    wanted = f"ws://{room.server.host}/board/{room.name}?author=ada"
+    expect(urls == [wanted], f"one WebSocket, to {wanted}", urls)
+    offers = room.probe("seen")["offers"]
+    expect(offers == PROTOCOL, "Sec-WebSocket-Protocol: board.v1", offers)
+
+
+@task("connect")
+def test_a_name_with_any_character_arrives_whole(room):
+    name = "Zoë & Søn #1+1=2? 100%"
+
+    room.open(name)
+
+    room.expect_members(name)
+
+
+@task("connect")
+def test_a_page_that_came_by_https_connects_by_wss(room):
+    urls: list[str] = []
+    room.browser.answer(f"{SECURE}/**", lambda route: fetched(room.server, route))
+    room.browser.answer_socket("**", lambda socket: urls.append(socket.url))
+
+    tab = room.browser.open("ada", f"{SECURE}/rooms/{room.name}?author=ada")
+
+    wanted = f"wss://board.example:8443/board/{room.name}?author=ada"
+    eventually(lambda: tab.run("1") and urls, f"a WebSocket to {wanted}", lambda: tab.errors)
+    expect(urls == [wanted], f"one WebSocket, to {wanted}", urls)
+
+
+def fetched(server: Server, route) -> None:
+    """Answer a request with what the app has at the same path."""
+    answer = server.client("browser").get(route.request.url.removeprefix(SECURE))
+    headers = {"Content-Type": answer.content_type}
+    route.fulfill(status=answer.status, headers=headers, body=answer.body)
+
+
+# states
+
+
+@task("states", "It shows its state, and sends only when it is open", points=2, needs="connect")
+def test_while_it_connects_nothing_is_sent_and_nothing_is_lost(room):
+    text = room.stage.text()
+    room.probe("hold_handshakes")
+    tab = room.open("ada")
+
+    wait_for_state(tab, "connecting")
+    write(tab, text)
+    expect_no_errors(tab)
+    expect(tab.run(FIELD) == text, "the text to be in #text still", tab.run(FIELD))
+    room.probe("release")
+    wait_for_state(tab, "open")
+    write(tab, text)
+
+    eventually(lambda: room.texts() == [text], f"one post of {text!r}", room.texts)
+
+
+@task("states")
+def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
+    tab, said = room.enter("ada"), {}
+
+    for code in (1000, 1001, 1006, 1011, 4406, 4999):
+        reason = room.stage.text() if code != 1006 else ""
+        room.probe("cut", "ada") if code == 1006 else room.probe("close", "ada", code, reason)
+        wait_for_state(tab, "closed")
+        words = tab.run(SAYS)
+        expect(str(code) in words, f"#state to name the code {code}", words)
+        expect(reason in words, f"#state to give the server's reason, {reason!r}", words)
+        said[code] = words.replace(str(code), "").replace(reason, "")
+        has_words = sum(character.isalpha() for character in said[code]) >= 10
+        expect(has_words, f"#state to say in words what {code} means", words)
+        connect_again(tab)
+
+    some = [said[code] for code in (1000, 1001, 1006, 1011, 4406)]
+    expect(len(set(some)) == len(some), "each code to have words of its own", some)
+
+
+@task("states")
+def test_what_is_written_when_it_has_closed_is_not_lost(room):
+    text = room.stage.text()
+    tab = room.enter("ada")
+    room.probe("cut", "ada")
+    wait_for_state(tab, "closed")
+
+    write(tab, text)
+
+    expect_no_errors(tab)
+    expect(tab.run(FIELD) == text, "the text to be in #text still", tab.run(FIELD))
+    expect(tab.run(DRAFTS) == [], "nothing in #drafts, since nothing was sent", tab.run(DRAFTS))
+
+
+# receive
+
+
+@task("receive", "It listens once, however often it connects", points=1, needs="states")
+def test_what_the_server_says_is_heard_once_on_each_connection(room):
+    tab = room.enter("ada")
+
+    for times in (1, 2, 3):
+        eventually(
+            lambda times=times: len(room.asked("history")) == times,
+            f"the page to ask for history {times} times on {times} connections",
+            lambda: len(room.asked("history")),
+        )
+        room.probe("close", "ada", 1001, "")
+        wait_for_state(tab, "closed")
+        connect_again(tab)
+
+
+@task("receive")
+def test_what_is_written_is_sent_once_after_the_third_connection(room):
+    tab = room.enter("ada")
+    for _ in range(2):
+        room.probe("cut", "ada")
+        wait_for_state(tab, "closed")
+        connect_again(tab)
+
+    text = room.stage.text()
+    write(tab, text)
+    write(tab, "the last")
+
+    eventually(lambda: "the last" in room.texts(), "a post of 'the last'", room.texts)
+    expect(room.texts() == [text, "the last"], "each text posted once", room.texts())
+    expect_no_errors(tab)
+
+
+# render
+
+
+@task("render", "It shows messages: as text, in order, once", points=2, needs="receive")
+def test_what_people_write_is_shown_as_the_text_it_is(room):
+    said = [(f"eve {number}", text) for number, text in enumerate(HOSTILE)]
+    said += [(text, "hello") for text in HOSTILE]
+    room.keep(*said[:8])
+    tab = room.enter("ada")
+
+    for author, text in said[8:]:
+        room.post(author, text)
+    wait_for(tab, IDS, f"it.length >= {len(said)}", f"{len(said)} messages in #messages")
+
+    for (author, text), row in zip(said, tab.run(MESSAGES), strict=True):
+        expect(row["author"] == author, f"the author {author!r}", row["author"])
+        expect(row["text"] == text, f"the text {text!r}", row["text"])
+    expect(tab.run("window.harmed ?? null") is None, "no message to run any script", "one did")
+
+
+@task("render")
+def test_a_message_has_its_time(room):
+    message = room.post("bob", room.stage.text())
+    tab = room.enter("ada")
+
+    wait_for_text(tab, message["text"])
+
+    [row] = tab.run(MESSAGES)
+    expect(row["sent_at"] == message["sent_at"], f"dateTime {message['sent_at']}", row["sent_at"])
+    expect(any(c.isdigit() for c in row["time"]), "a time in words, in `time`", row["time"])
+
+
+@task("render")
+def test_messages_stand_in_the_order_of_their_ids_each_once(room):
+    tab = room.enter("ada")
+    ids = [12, 100, 9, 12, 3, 20, 100, 1000, 99, 3]
+    events = [{"type": "message", "message": made(room, number)} for number in ids]
+
+    room.probe("say", "ada", [*events[:5], page_of(events[5:9]), events[9]])
+    room.probe("say", "ada", [{"type": "message", "message": made(room, 5000)}])
+
+    wait_for(tab, IDS, "it.includes(5000)", "the last message, with id 5000")
+    wanted = [*sorted(set(ids)), 5000]
+    expect(tab.run(IDS) == wanted, f"the ids {wanted}", tab.run(IDS))
+
+
+def made(room: Room, number: int) -> dict:
+    """Return a message with this id."""
+    sent_at = "2026-11-26T10:00:00.000Z"
+    text = f"number {number}"
+    return {"id": number, "room": room.name, "author": "bob", "text": text, "sent_at": sent_at}
+
+
+def page_of(events: list[dict]) -> dict:
+    """Return the messages of these events as a page of history."""
+    return {"type": "messages", "id": "x", "messages": [e["message"] for e in events], "next": 1}
+
+
+# send
+
+
+@task("send", "It sends, and says what became of it", points=2, needs="render")
+def test_enter_and_the_button_send_and_the_ack_marks_what_is_delivered(room):
+    tab, texts = room.enter("ada"), [room.stage.text(), "<b>two</b>  & more"]
+
+    for number, text in enumerate(texts, start=1):
+        tab.fill("#text", text)
+        tab.press("Enter", "#text") if number == 1 else tab.click("#send")
+
+        wait_for(tab, MESSAGES, f"it.filter((m) => m.delivered).length === {number}", DELIVERED)
+        rows = [(row["author"], row["text"]) for row in tab.run(MESSAGES)]
+        wanted = [("ada", text) for text in texts[:number]]
+        expect(rows == wanted, f"{shown(wanted)} in #messages", rows)
+        expect(tab.run(FIELD) == "", "#text to be empty again", tab.run(FIELD))
+        expect(tab.run(DRAFTS) == [], "no draft of what is delivered", tab.run(DRAFTS))
+    expect(room.texts() == texts, f"posts of {shown(texts)}", room.texts())
+
+
+DELIVERED = "each message whose ack has come to have the class delivered"
+
+
+@task("send")
+def test_a_text_of_nothing_but_blanks_is_not_sent(room):
+    tab, text = room.enter("ada"), room.stage.text()
+
+    for blank in ("", " ", " \t  "):
+        write(tab, blank)
+        tab.click("#send")
+    write(tab, text)
+
+    eventually(lambda: text in room.texts(), f"a post of {text!r}", room.texts)
+    expect(room.texts() == [text], "no other post", room.texts())
+
+
+@task("send")
+def test_before_its_ack_a_text_is_shown_as_a_draft(room):
+    texts = [room.stage.text(), room.stage.text()]
+    room.probe("hold_replies")
+    tab = room.enter("ada")
+
+    for text in texts:
+        write(tab, text)
+
+    drafts = [row["text"] for row in tab.run(DRAFTS)]
+    expect(drafts == texts, f"{shown(texts)} in #drafts", drafts)
+    delivered = [row["text"] for row in tab.run(MESSAGES) if row["delivered"]]
+    expect(not delivered, "nothing to be marked as delivered yet", delivered)
+    room.probe("release")
+    wait_for(tab, MESSAGES, "it.filter((m) => m.delivered).length === 2", DELIVERED)
+    expect(tab.run(DRAFTS) == [], "no draft of what is delivered", tab.run(DRAFTS))
+
+
+@task("send")
+def test_an_error_is_shown_at_the_text_it_belongs_to_which_is_not_lost(room):
+    room.probe("refuse", "bad")
+    tab = room.enter("ada")
+    texts = [f"bad {room.stage.text()}", room.stage.text(), f"bad <b>{room.stage.text()}</b>"]
+
+    for text in texts:
+        write(tab, text)
+    wait_for(tab, DRAFTS, "it.filter((d) => d.failed).length === 2", "two drafts that have failed")
+    wait_for(tab, MESSAGES, "it.some((m) => m.delivered)", DELIVERED)
+
+    for text, draft in zip([texts[0], texts[2]], tab.run(DRAFTS), strict=True):
+        expect(draft["text"] == text, f"{text!r} in #drafts still", draft)
+        expect(f"Nobody wants {text}." in draft["fate"], "the error's detail in its .fate", draft)
+    delivered = [row["text"] for row in tab.run(MESSAGES)]
+    expect(delivered == [texts[1]], f"{[texts[1]]} in #messages", delivered)
+    tab.click("#drafts li:last-child .edit")
+    expect(tab.run(FIELD) == texts[2], f"{texts[2]!r} in #text again, to edit", tab.run(FIELD))
+
+
+@task("send")
+def test_what_has_no_reply_when_the_connection_is_cut_stays_on_the_page(room):
+    text = room.stage.text()
+    room.probe("hold_replies")
+    tab = room.enter("ada")
+    write(tab, text)
+    eventually(lambda: room.texts() == [text], f"a post of {text!r}", room.texts)
+
+    room.probe("cut", "ada")
+    wait_for_state(tab, "closed")
+    connect_again(tab)
+
+    wait_for(tab, DRAFTS, "it.length === 1", "the draft, still")
+    [draft] = tab.run(DRAFTS)
+    expect(draft["text"] == text and draft["failed"], f"{text!r} in #drafts, as failed", draft)
+
+
+# history
+
+
+@task("history", "Older messages come on demand", points=2, needs="render")
+def test_older_messages_come_page_by_page(room):
+    kept = room.keep(*(("bob", f"number {number}") for number in range(2 * PAGE + 20)))
+    ids = [message["id"] for message in kept]
+    tab = room.enter("ada")
+
+    for count in (PAGE, 2 * PAGE, 2 * PAGE + 20):
+        wait_for(tab, IDS, f"it.length >= {count}", f"{count} messages in #messages")
+        expect(tab.run(IDS) == ids[-count:], f"the last {count} messages", tab.run(IDS))
+        asked = len(room.asked("history"))
+        expect(asked == -(-count // PAGE), "no more pages asked for than were shown", asked)
+        if count < len(ids):
+            tab.click("#older")
+
+    wait_for(tab, "document.getElementById('older').hidden", "it", "#older to be hidden at the end")
+
+
+@task("history")
+@pytest.mark.parametrize("scrolled", [0, 130])
+def test_what_one_reads_stays_where_it_is_when_older_messages_come(room, scrolled):
+    room.keep(*(("bob", f"number {number}\n" * (1 + number % 3)) for number in range(2 * PAGE)))
+    tab = room.enter("ada")
+    wait_for(tab, IDS, f"it.length >= {PAGE}", f"{PAGE} messages in #messages")
+    tab.run("(y) => { document.getElementById('reader').scrollTop = y; }", scrolled)
+    first, before = tab.run(FIRST_SEEN)
+
+    tab.run("() => document.getElementById('older').click()")
+    wait_for(tab, IDS, f"it.length >= {2 * PAGE}", f"{2 * PAGE} messages in #messages")
+
+    after = tab.run(PLACE_OF, first)
+    same = abs(after - before) <= 2
+    where = f"message {first} to stay at {before:.0f} px of the reader's edge"
+    expect(same, where, f"it is at {after:.0f} px")
+
+
+FIRST_SEEN = """() => {
+    const edge = document.getElementById('reader').getBoundingClientRect().top;
+    const rows = [...document.querySelectorAll('#messages > li')];
+    const row = rows.find((row) => row.getBoundingClientRect().top >= edge);
+    return [Number(row.dataset.id), row.getBoundingClientRect().top - edge];
+}"""
+PLACE_OF = """(id) => {
+    const edge = document.getElementById('reader').getBoundingClientRect().top;
+    const row = document.querySelector(`#messages > li[data-id="${id}"]`);
+    return row.getBoundingClientRect().top - edge;
+}"""
+
+
+# presence
+
+
+@task("presence", "It shows who is here", points=1, needs="receive")
+def test_who_comes_and_goes_is_shown(room):
+    tab = room.enter("ada")
+    strange = "<b>Bo</b> & co"
+
+    def expect_shown(*names: str) -> None:
+        wanted = json.dumps(sorted(names))
+        wait_for(tab, MEMBERS, f"JSON.stringify(it) === JSON.stringify({wanted})", f"{wanted} here")
+
+    expect_shown("ada")
+    target = f"/board/{room.name}?author={quote(strange)}"
+    bob = room.server.socket("bob", target, subprotocols=PROTOCOL)
+    expect_shown("ada", strange)
+    bob.close()
+    expect_shown("ada")
+    room.probe("cut", "ada")
+    expect_shown()
+
+
+# reach
+
+
+@task("reach", "Everybody can use it", points=1, needs=("send", "history"))
+def test_a_screen_reader_says_what_is_new_and_not_what_is_old(room):
+    room.keep(("eve", "an old story"))
+    tab, text = room.enter("ada", before=LISTEN), room.stage.text()
+    wait_for_text(tab, "an old story")
+
+    tab.fill("#text", "half a sen")
+    for said in (text, "yes", "yes"):
+        room.post("bob", said)
+    room.post("bob", "the last")
+
+    heard = "it.some((said) => said.includes('the last'))"
+    wait_for(tab, "window.announced", heard, "'the last' in a live region")
+    announced = [said for said in tab.run("window.announced") if "story" in said or "bob" in said]
+    expect(not any("story" in said for said in announced), "no word of history", announced)
+    whole = [said for said in announced if "bob" in said]
+    wanted = [text, "yes", "yes", "the last"]
+    met = len(whole) == len(wanted) and all(w in s for w, s in zip(wanted, whole, strict=True))
+    expect(met, f"bob's name with each of {shown(wanted)}", announced)
+    focus = tab.run("document.activeElement.id")
+    expect(focus == "text", "the focus to stay in #text, where somebody writes", focus)
+
+
+@task("reach")
+def test_all_of_it_works_by_keyboard(room):
+    room.keep(*(("bob", f"number {number}") for number in range(PAGE + 10)))
+    room.probe("refuse", "bad")
+    tab = room.enter("ada")
+    wait_for(tab, IDS, f"it.length >= {PAGE}", f"{PAGE} messages in #messages")
+
+    press_on(tab, "older")
+    wait_for(tab, IDS, f"it.length === {PAGE + 10}", f"{PAGE + 10} messages in #messages")
+    write(tab, "bad news")
+    wait_for(tab, DRAFTS, "it.some((d) => d.failed)", "a draft that has failed")
+    press_on(tab, "", ".edit")
+    expect(tab.run(FIELD) == "bad news", "'bad news' in #text again", tab.run(FIELD))
+    expect(tab.run("document.activeElement.id") == "text", "the focus in #text", "it is elsewhere")
+    tab.fill("#text", "good news")
+    press_on(tab, "send")
+    wait_for_text(tab, "good news")
+    room.probe("cut", "ada")
+    wait_for_state(tab, "closed")
+    press_on(tab, "again")
+    wait_for_state(tab, "open")
+
+
+def press_on(tab: Tab, name: str, selector: str = "") -> None:
+    """Go to an element by Tab, and press Enter there."""
+    wanted = selector or f"#{name}"
+    for _ in range(30):
+        if tab.run("(wanted) => document.activeElement.matches(wanted)", wanted):
+            return tab.press("Enter")
+        tab.press("Tab")
+    expect(False, f"{wanted} to be reached by the key Tab", "30 times Tab did not reach it")
+
+
+@task("reach")
+def test_axe_finds_nothing(room):
+    room.keep(*(("bob", f"number {number}") for number in range(PAGE)))
+    room.probe("refuse", "bad")
+    tab = room.enter("ada")
+
+    write(tab, "bad news")
+    write(tab, "good news")
+    wait_for_text(tab, "good news")
+    wait_for(tab, DRAFTS, "it.some((d) => d.failed)", "a draft that has failed")
+    expect_no_barriers(tab)
+    room.probe("cut", "ada")
+    wait_for_state(tab, "closed")
+    expect_no_barriers(tab)
+
+
+def expect_no_barriers(tab: Tab) -> None:
+    """Hold that axe finds nothing in the page, whatever colours the person prefers."""
+    for scheme in ("light", "dark"):
+        tab.use_colours(scheme)
+        found = tab.barriers()
+        expect(not found, f"axe to find nothing ({scheme} colours)", "; ".join(found))
+
+
+# leave
+
+
+@task("leave", "It goes well, and comes back", points=1, needs="receive")
+def test_who_closes_the_tab_leaves_with_1001(room):
+    tab = room.enter("ada")
+
+    tab.close()
+
+    room.expect_members()
+    endings = room.probe("seen")["endings"]
+    expect(endings == [1001], "the close code 1001, which the browser sends by itself", endings)
+
+
+@task("leave")
+def test_who_goes_elsewhere_is_gone_and_who_comes_back_is_connected_again(room):
+    tab = room.enter("ada")
+    tab.run("() => { window.mark = 1; }")
+
+    tab.go(room.server.url)
+    room.expect_members()
+    tab.back()
+
+    if tab.run("window.mark ?? null") is None:
+        skip_unless_pages_are_kept(room)
+        reasons = tab.run("performance.getEntriesByType('navigation')[0].notRestoredReasons")
+        expect(False, "a page that the browser keeps, and shows again as it was", reasons)
+    room.expect_members("ada")
+    wait_for_state(tab, "open")
+    message = room.post("bob", room.stage.text())
+    wait_for_text(tab, message["text"])
+    expect(tab.run(STATE) == "open", "the state to be open still", tab.run(STATE))
+    members = room.probe("seen")["offers"]
+    expect(len(members) == 2, "one connection more", f"{len(members) - 1} more")
+
+
+def skip_unless_pages_are_kept(room: Room) -> None:
+    """Skip the test where this browser keeps no page with an open WebSocket, whoever wrote it."""
+    tab = room.browser.open("eve", f"{room.server.url}/?control")
+    tab.run(CONTROL, f"ws://{room.server.host}/board/{room.name}?author=eve")
+    tab.go(f"{room.server.url}/?elsewhere")
+    tab.back()
+    if tab.run("window.mark ?? null") is None:
+        pytest.skip("This browser keeps no page that has an open WebSocket. Chromium does.")
+
+
+CONTROL = """async (url) => {
+    window.mark = 1;
+    window.socket = new WebSocket(url, 'board.v1');
+    await new Promise((opened) => { window.socket.onopen = opened; });
+}"""
