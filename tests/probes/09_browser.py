@@ -4,6 +4,7 @@ import gc
 import json
 import socket
 import threading
+from collections import defaultdict
 
 import app
 import simple_websocket
@@ -14,17 +15,26 @@ import protocol
 import store
 
 LONG = 60.0  # seconds, after which what is held is let go for good
+SOON = 10.0  # seconds for somebody to be in the room who is on the way
 
 requests: list[dict] = []  # what pages have asked for
 endings: list[int] = []  # the close codes of the conversations that have ended
 offers: list[str] = []  # the subprotocols that were asked for, a line for each handshake
 free = threading.Event()  # what is held goes on
+joined = threading.Condition()
+here: dict[str, list[hub.Connection]] = defaultdict(list)  # by their author, since the last cut
 
 
 def watch() -> None:
     """Note what pages ask for, and how their conversations end."""
     handle, converse = protocol.Session.handle, app.converse
-    begin = simple_websocket.Server.__init__
+    begin, join = simple_websocket.Server.__init__, hub.Hub.join
+
+    def join_and_note(self: hub.Hub, room: str, connection: hub.Connection, *args: object) -> None:
+        join(self, room, connection, *args)
+        with joined:
+            here[connection.author].append(connection)
+            joined.notify_all()
 
     def handle_and_note(self: protocol.Session, data: str | bytes) -> dict:
         requests.append(protocol.parsed(data))
@@ -42,7 +52,7 @@ def watch() -> None:
         begin(self, environ, *args, **options)
 
     protocol.Session.handle, app.converse = handle_and_note, converse_and_note
-    simple_websocket.Server.__init__ = begin_and_note
+    simple_websocket.Server.__init__, hub.Hub.join = begin_and_note, join_and_note
 
 
 def seen() -> dict[str, list]:
@@ -109,17 +119,18 @@ def say(author: str, events: list[dict]) -> None:
 
 def close(author: str, code: int, reason: str) -> None:
     """Close somebody's connections."""
-    for connection in connections(author):
+    for connection in connections(author, forget=True):
         connection.ws.close(code, reason)
 
 
 def cut(author: str) -> None:
     """End somebody's connections without a close frame."""
-    for connection in connections(author):
+    for connection in connections(author, forget=True):
         connection.ws.sock.shutdown(socket.SHUT_RDWR)
 
 
-def connections(author: str) -> list[hub.Connection]:
-    """Return somebody's open connections."""
-    found = [each for each in gc.get_objects() if type(each) is hub.Connection]
-    return [each for each in found if each.author == author and each.ws.connected]
+def connections(author: str, forget: bool = False) -> list[hub.Connection]:
+    """Return somebody's connections, and wait for the first. `forget` those that will be ended."""
+    with joined:
+        joined.wait_for(lambda: here[author], SOON)
+        return here.pop(author) if forget and here[author] else list(here[author])

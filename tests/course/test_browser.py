@@ -1,0 +1,121 @@
+"""How a task with a browser is graded: its card, and what a page cannot do to the other tasks."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course import doctor
+from course.curriculum import ROOT
+
+TESTS = """
+from course.grading import expect, task
+
+
+@task("talk", "The page talks")
+def test_the_page_talks(stage):
+    server = stage.serve()
+    tab = stage.browser().open("ada", server.url)
+    tab.wait_for("document.title === 'said'", "the title 'said'", "document.title", seconds=2)
+
+
+@task("clean", "The browser is new")
+def test_nothing_is_there(stage):
+    tab = stage.browser().open("ada", stage.serve().url)
+    expect(tab.run("localStorage.length") == 0, "nothing kept", tab.run("localStorage.length"))
+    tab.run("() => { localStorage.kept = 1; }")
+
+
+@task("clean")
+def test_nothing_is_there_again(stage):
+    test_nothing_is_there(stage)
+"""
+APP = """
+from flask import Flask
+from flask_sock import Sock
+
+PAGE = '''<!doctype html><link rel="icon" href="data:,"><script type="module">
+const socket = new WebSocket(`ws://${location.host}/echo`);
+socket.onopen = () => { socket.send("hello"); console.log("sent"); };
+socket.onmessage = ({ data }) => { LAST_LINE };
+</script>'''
+
+
+def create_app(config):
+    app = Flask(__name__)
+    sock = Sock(app)
+
+    @app.get("/")
+    def page():
+        return PAGE
+
+    @sock.route("/echo")
+    def echo(ws):
+        while True:
+            ws.send(ws.receive())
+
+    return app
+"""
+
+pytestmark = pytest.mark.skipif(not doctor.browser()[0], reason=doctor.browser()[1])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A course with one small lesson, whose app has a page."""
+    root = tmp_path / "a course"
+    shutil.copytree(ROOT / "course", root / "course", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tests", "lessons/01_tiny", "solutions/01_tiny", "docs/lessons"):
+        (root / name).mkdir(parents=True)
+    for name in ("pyproject.toml", "requirements.txt", "tests/conftest.py"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "docs" / "lessons" / "01_tiny.md").write_text("# Tiny\n", "utf-8")
+    (root / "tests" / "test_01_tiny.py").write_text(TESTS, "utf-8")
+    (root / "solutions" / "01_tiny" / "app.py").write_text(APP, "utf-8")
+    return root
+
+
+def grade(tree: Path, line: str) -> dict[str, dict]:
+    """Grade a page whose last line is this. Returns each task of the report, by its id."""
+    app = APP.replace("LAST_LINE", line)
+    (tree / "lessons" / "01_tiny" / "app.py").write_text(app, "utf-8")
+    (tree / "reports").mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "course", "check", "1", "--json", "reports/r.json"]
+    subprocess.run(command, cwd=tree, capture_output=True, check=False)
+    report = json.loads((tree / "reports" / "r.json").read_text("utf-8"))
+    return {task["id"]: task for task in report["lessons"][0]["tasks"]}
+
+
+def test_a_right_page_passes_and_each_test_has_a_browser_with_nothing_in_it(tree):
+    tasks = grade(tree, "document.title = 'said'")
+
+    assert {name: task["status"] for name, task in tasks.items()} == {
+        "talk": "passed",
+        "clean": "passed",
+    }
+    assert not list(tree.rglob("*.png"))
+
+
+def test_a_card_has_the_frames_the_console_and_a_screenshot_beside_the_report(tree):
+    card = grade(tree, "nothing.here = data")["talk"]["message"]
+
+    lines = card.splitlines()
+    assert "ada → hello" in lines
+    assert "ada ← hello" in lines
+    assert "ada ← console: sent" in lines
+    assert any(line.startswith("ada ← error in the page: nothing is not") for line in lines)
+    picture = re.search(r"screenshot: (.*\.png)", card)[1]
+    assert (tree / picture).read_bytes().startswith(b"\x89PNG")
+    assert (tree / picture).parent == tree / "reports"
+
+
+def test_a_page_in_an_endless_loop_is_named_and_the_others_are_graded(tree):
+    tasks = grade(tree, "while (true);")
+
+    assert tasks["talk"]["status"] == "failed"
+    assert "endless loop" in tasks["talk"]["message"]
+    assert tasks["clean"]["status"] in ("passed", "failed")
