@@ -252,9 +252,10 @@ def write_in_vain(tab: Tab, text: str) -> None:
 
 @task("states")
 def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
-    tab, said = room.enter("ada"), {}
+    tab, said = room.open("ada"), {}
 
     for code in (1000, 1001, 1006, 1011, 4406, 4999):
+        wait_for_state(tab, "open")
         reason = room.stage.text() if code != 1006 else ""
         room.probe("cut", "ada") if code == 1006 else room.probe("close", "ada", code, reason)
         wait_for_state(tab, "closed")
@@ -264,7 +265,7 @@ def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
         said[code] = words.replace(str(code), "").replace(reason, "")
         has_words = sum(character.isalpha() for character in said[code]) >= 10
         expect(has_words, f"#state to say in words what {code} means", words)
-        connect_again(tab)
+        tab.go(room.address("ada"))
 
     some = [said[code] for code in (1000, 1001, 1006, 1011, 4406)]
     expect(len(set(some)) == len(some), "each code to have words of its own", some)
