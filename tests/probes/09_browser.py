@@ -20,7 +20,8 @@ SOON = 10.0  # seconds for somebody to be in the room who is on the way
 requests: list[dict] = []  # what pages have asked for
 endings: list[int] = []  # the close codes of the conversations that have ended
 offers: list[str] = []  # the subprotocols that were asked for, a line for each handshake
-free = threading.Event()  # what is held goes on
+handshakes = threading.Event()  # those that are held go on
+replies = threading.Semaphore(0)  # of those that are held, so many go on
 joined = threading.Condition()
 here: dict[str, list[hub.Connection]] = defaultdict(list)  # by their author, since the last cut
 
@@ -72,22 +73,22 @@ def keep(database: str, room: str, texts: list[list[str]]) -> list[dict]:
 
 
 def hold_handshakes() -> None:
-    """Answer no handshake until `release`."""
+    """Answer no handshake until `release_handshakes`."""
     begin = simple_websocket.Server.__init__
 
     def wait(*args: object, **options: object) -> None:
-        free.wait(LONG)
+        handshakes.wait(LONG)
         begin(*args, **options)
 
     simple_websocket.Server.__init__ = wait
 
 
 def hold_replies() -> None:
-    """Answer no post until `release`."""
+    """Answer no post until `release_replies`."""
     post = protocol.HANDLERS["post"]
 
     def wait(*args: object) -> dict:
-        free.wait(LONG)
+        replies.acquire(timeout=LONG)
         return post(*args)
 
     protocol.HANDLERS["post"] = wait
@@ -105,9 +106,14 @@ def refuse(word: str) -> None:
     protocol.HANDLERS["post"] = choose
 
 
-def release() -> None:
-    """Let go what is held."""
-    free.set()
+def release_handshakes() -> None:
+    """Let all handshakes go on."""
+    handshakes.set()
+
+
+def release_replies(count: int) -> None:
+    """Let so many replies go on."""
+    replies.release(count)
 
 
 def say(author: str, events: list[dict]) -> None:
