@@ -1,10 +1,7 @@
 """The site builds without a warning, asks nothing of another host, is light, and holds together."""
 
 import gzip
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -96,40 +93,22 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built once. `--strict` makes every warning an error."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    built = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-    assert built.returncode == 0, built.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pages(site: Path) -> dict[Path, Page]:
+def pages(folder: Path) -> dict[Path, Page]:
     """Every built page, by its file."""
-    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    return {path: Page(path) for path in sorted(folder.rglob("*.html"))}
 
 
 @pytest.fixture(scope="module")
-def home(site: Path, pages: dict[Path, Page]) -> Page:
+def home(folder: Path, pages: dict[Path, Page]) -> Page:
     """The page that a visitor sees first."""
-    return pages[site / "index.html"]
+    return pages[folder / "index.html"]
 
 
-def target_of(page: Page, link: str, site: Path) -> Path:
+def target_of(page: Page, link: str, folder: Path) -> Path:
     """Return the file that a link within the site names."""
     path = unquote(urlsplit(link).path)
     if path.startswith(BASE):
-        return site / (path.removeprefix(BASE) or "index.html")
+        return folder / (path.removeprefix(BASE) or "index.html")
     return (page.path.parent / path).resolve() if path else page.path
 
 
@@ -142,9 +121,9 @@ def foreign_references(page: Page) -> list[str]:
     ]
 
 
-def what_home_needs(home: Page, site: Path) -> set[Path]:
+def what_home_needs(home: Page, folder: Path) -> set[Path]:
     """Return the home page and every file that a browser needs to show it."""
-    files = {home.path} | {target_of(home, url, site) for url in home.fetched}
+    files = {home.path} | {target_of(home, url, folder) for url in home.fetched}
     for sheet in [file for file in files if file.suffix == ".css"]:
         urls = URL_IN_CSS.findall(sheet.read_text("utf-8"))
         files |= {(sheet.parent / url).resolve() for url in urls if not url.startswith("data:")}
@@ -163,16 +142,16 @@ def test_no_page_fetches_anything_from_another_host(pages):
     assert {path: urls for path, urls in found.items() if urls} == {}
 
 
-def test_no_stylesheet_or_drawing_fetches_anything_from_another_host(site):
-    files = [path for path in site.rglob("*") if path.suffix in (".css", ".svg")]
+def test_no_stylesheet_or_drawing_fetches_anything_from_another_host(folder):
+    files = [path for path in folder.rglob("*") if path.suffix in (".css", ".svg")]
     found = {str(path): FOREIGN_IN_CSS.findall(path.read_text("utf-8")) for path in files}
 
-    assert site / "assets" / "site.css" in files
+    assert folder / "assets" / "site.css" in files
     assert {path: urls for path, urls in found.items() if urls} == {}
 
 
-def test_no_script_of_ours_names_another_host(site):
-    ours = [path for path in site.rglob("*.js") if "javascripts" not in path.parts]
+def test_no_script_of_ours_names_another_host(folder):
+    ours = [path for path in folder.rglob("*.js") if "javascripts" not in path.parts]
     found = {str(path): FOREIGN_IN_SCRIPT.findall(path.read_text("utf-8")) for path in ours}
 
     assert {path: urls for path, urls in found.items() if urls} == {}
@@ -185,10 +164,10 @@ def test_no_page_makes_the_theme_fetch_from_another_host(pages):
         assert "source" not in page.components, path
 
 
-def test_the_home_page_is_light(home, site):
+def test_the_home_page_is_light(home, folder):
     weights = {
         file.name: len(gzip.compress(file.read_bytes(), compresslevel=6))
-        for file in what_home_needs(home, site)
+        for file in what_home_needs(home, folder)
     }
 
     assert {"index.html", "site.css"} < set(weights)
@@ -210,12 +189,12 @@ def test_no_two_pages_describe_themselves_alike(pages):
     assert len(set(described)) == len(described)
 
 
-def test_each_link_within_the_site_leads_somewhere(pages, site):
+def test_each_link_within_the_site_leads_somewhere(pages, folder):
     for path, page in pages.items():
         for link in page.links:
             if urlsplit(link).scheme or FOREIGN.match(link):
                 continue
-            target = target_of(page, link, site)
+            target = target_of(page, link, folder)
             assert target.is_file(), f"{path.name} links to {link}"
             anchor = unquote(urlsplit(link).fragment)
             assert not anchor or anchor in pages[target].ids, f"{path.name} links to {link}"

@@ -1,0 +1,207 @@
+"""The built site in a browser: for everybody, without a script, from a file, and on a phone."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+from course import doctor
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+# Each page by its address within the site. 404.html is the theme's own.
+PAGES = [
+    *sorted(path.relative_to(DOCS).with_suffix(".html").as_posix() for path in DOCS.rglob("*.md")),
+    "404.html",
+]
+# How much what axe finds is in somebody's way. It calls the rest minor.
+IN_THE_WAY = ("critical", "serious", "moderate")
+# What the theme's own HTML violates, where only a template of ours in its place could mend it.
+OF_THE_THEME = (
+    # The box of the search has the role of a dialog and no name; the field in it has one.
+    ("aria-dialog-name", 'class="md-search"'),
+    # The theme's script puts each button that copies a block of code into a <nav> of its own.
+    ("landmark-unique", 'class="md-code__nav"'),
+)
+# The rules whose outcome depends on the colours.
+COLOURS = ["color-contrast", "link-in-text-block"]
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(not doctor.browser()[0], reason=doctor.browser()[1])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser that this machine has."""
+    where, advice = doctor.browser()
+    # Chromium's sandbox refuses to work for root, as which containers often run.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=where, args=["--no-sandbox"] if root else [], timeout=60_000
+            )
+        except Error as error:
+            pytest.skip(f"{where} does not start: {error.message.splitlines()[0]} {advice}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """The one tab in which pages are opened, one after the other."""
+    # What is asked does not depend on how a box opens, so nobody waits for it to slide.
+    with browser.new_context(viewport=WIDE, reduced_motion="reduce") as context:
+        yield context.new_page()
+
+
+@pytest.fixture(scope="module")
+def still_tab(browser: Browser) -> Iterator[Page]:
+    """A tab with JavaScript off."""
+    with browser.new_context(viewport=WIDE, java_script_enabled=False) as context:
+        yield context.new_page()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def opened(request: pytest.FixtureRequest, tab: Page, site: str) -> str:
+    """The name of the page that is open in the tab. Its figures play, and its boxes are open."""
+    tab.goto(site + request.param)
+    tab.wait_for_function(PLAYING)
+    tab.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    return request.param
+
+
+# True when each figure of the page plays.
+PLAYING = """() => [...document.querySelectorAll("figure *")].every((each) =>
+    !each.localName.startsWith("figure-") || each.hasAttribute("playing"))"""
+
+
+def use_colours(tab: Page, scheme: str) -> None:
+    """Let the person prefer "light" or "dark" colours, and wait until the page has them."""
+    tab.emulate_media(color_scheme=scheme)
+    name = {"light": "default", "dark": "slate"}[scheme]
+    tab.wait_for_selector(f"body[data-md-color-scheme={name}]")
+
+
+def violations(axe: Axe, tab: Page, name: str, scheme: str, **options: object) -> list[str]:
+    """Return what axe finds in a page that is in somebody's way, a line for each element."""
+    use_colours(tab, scheme)
+    options = {"resultTypes": ["violations"], "preload": False, "iframes": False, **options}
+    found = axe.run(tab, options=options).response
+    return [
+        f"{name}, {scheme} colours: {rule['id']} ({rule['impact']}), {rule['help']}: "
+        f"{node['target'][0]} {node['html'][:120]}"
+        for rule in found["violations"]
+        if rule["impact"] in IN_THE_WAY
+        for node in rule["nodes"]
+        if not any(rule["id"] == known and part in node["html"] for known, part in OF_THE_THEME)
+    ]
+
+
+def test_each_page_that_was_built_is_tried(folder):
+    built = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
+
+    assert built == sorted(PAGES)
+
+
+def test_axe_finds_nothing_by_day_or_by_night(tab, opened):
+    tab.evaluate(FEWER_COLOURS)
+
+    found = violations(Axe(), tab, opened, "light")
+    # The script of axe is in the page by now. It is long, so it does not come again.
+    found += violations(Axe("true"), tab, opened, "dark", runOnly=COLOURS)
+
+    assert found == [], "\n".join(found)
+
+
+# A lesson's code has thousands of coloured words, and axe takes its time for each. One of each
+# colour in a page is enough.
+FEWER_COLOURS = """() => {
+  const kept = new Set();
+  for (const word of document.querySelectorAll("pre code span:not(:has(*))")) {
+    if (kept.has(word.className)) word.replaceWith(word.textContent);
+    kept.add(word.className);
+  }
+  // And none of them half-way from one colour to the other.
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("*, ::before, ::after { transition: none !important }");
+  document.adoptedStyleSheets.push(sheet);
+}"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_read_without_javascript(still_tab, site, name):
+    still_tab.goto(site + name)
+
+    text = still_tab.locator("article").inner_text()
+    hidden = still_tab.evaluate(HIDDEN)
+
+    assert len(text.split()) >= (100 if name != "404.html" else 3), name
+    assert hidden == [], f"{name} hides this where JavaScript is off"
+
+
+# Returns what should be seen of a page and is not: its text, its pictures, and the still picture
+# of each figure. A box and a tab open without JavaScript: what is in them may be hidden.
+HIDDEN = """() => {
+  const shown = (each, least) => each.getBoundingClientRect().height >= least
+      && each.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  // A box, or a tab that is not chosen.
+  const closed = (each) => each.parentElement.closest("details:not([open])")
+      || getComputedStyle(each.closest(".tabbed-block") ?? each).display === "none";
+  const pictures = (each) => [...each.querySelectorAll("table, svg, img")];
+  const all = [...document.querySelectorAll("article *")].filter((each) => !closed(each));
+  const figures = all.filter((each) => each.localName.startsWith("figure-"));
+  return [
+    ...all.filter((each) => each.matches("h1, h2, h3, p, li, td, pre, summary") && !shown(each, 1)),
+    ...all.filter((each) => each.matches("img") && !(shown(each, 50) && each.naturalWidth)),
+    ...figures.filter((each) => !pictures(each).some((picture) => shown(picture, 50))),
+  ].map((each) => each.outerHTML.slice(0, 120));
+}"""
+
+
+@pytest.mark.parametrize("name", ["index.html", "lessons/01_rest.html"])
+def test_a_page_opened_from_a_file_lacks_nothing(browser, folder, name):
+    said, failed, asked = [], [], []
+    with browser.new_context(viewport=WIDE) as context:
+        tab = context.new_page()
+        tab.on("console", lambda line: said.append(f"{line.text} {line.location['url']}"))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("requestfailed", lambda request: failed.append(request.url))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto((folder / name).as_uri())
+        tab.wait_for_load_state("networkidle")
+        offered = tab.locator(".md-search").is_visible()
+
+    index = (folder / SEARCH_INDEX).as_uri()
+    assert [url for url in asked if not url.startswith("file:")] == [], f"{name} asked for this"
+    assert [url for url in failed if url != index] == [], f"{name} did not get this"
+    assert [text for text in said if index not in text] == [], f"{name} complained of this"
+    assert not offered, f"{name} offers a search that finds nothing from a file"
+
+
+# From a file, the theme asks for this form of the index of its search. Only its plugin `offline`
+# writes one, and that plugin loads a script from another host. So the search is not there.
+SEARCH_INDEX = "search/search_index.js"
+
+
+def test_no_page_scrolls_sideways_on_a_phone(tab, opened):
+    tab.set_viewport_size(PHONE)
+
+    width, wide = tab.evaluate(WIDER)
+    tab.set_viewport_size(WIDE)
+
+    assert width <= PHONE["width"], f"{opened} is {width} px wide, because of {wide}"
+
+
+# Returns how wide the page is, and the elements that stand out of the screen.
+WIDER = """() => {
+  const screen = document.documentElement.clientWidth;
+  const scrolls = "pre, .md-typeset__scrollwrap";
+  const wide = [...document.querySelectorAll("article *")].filter((each) =>
+      each.getBoundingClientRect().right > screen + 1 && !each.closest(scrolls));
+  const html = wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 120));
+  return [document.documentElement.scrollWidth, html];
+}"""
