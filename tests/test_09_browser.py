@@ -78,13 +78,17 @@ LISTEN = """(() => {
         + ' [role=alert], output';
     window.announced = [];
     new MutationObserver((changes) => {
+        const fresh = new Set();
         for (const { target, addedNodes, type } of changes) {
             const element = target.nodeType === 1 ? target : target.parentElement;
             const region = element?.closest(live);
             if (!region || region.closest('[aria-busy=true]')) continue;
-            const added = type === 'characterData' ? [target] : addedNodes;
-            window.announced.push(...[...added].map((node) => node.textContent));
+            for (const node of type === 'characterData' ? [target] : addedNodes) fresh.add(node);
         }
+        // What was added within something that is new itself is said with that.
+        const within = (node) => node && (fresh.has(node) || within(node.parentNode));
+        const said = [...fresh].filter((node) => !within(node.parentNode));
+        window.announced.push(...said.map((node) => node.textContent));
     }).observe(document, { subtree: true, childList: true, characterData: true });
 })()"""
 
