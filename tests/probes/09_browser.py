@@ -126,6 +126,20 @@ def say(author: str, events: list[dict]) -> None:
 def close(author: str, code: int, reason: str) -> None:
     """Close somebody's connections."""
     for connection in connections(author, forget=True):
+        end(connection, code, reason)
+
+
+def close_first(author: str) -> None:
+    """Close the first of somebody's two connections, when there are two."""
+    with joined:
+        joined.wait_for(lambda: len(here[author]) == 2, SOON)
+        first = here[author].pop(0)
+    end(first, 1000, "")
+
+
+def end(connection: hub.Connection, code: int, reason: str) -> None:
+    """Close a connection. No reply that is on its way gets behind the close frame."""
+    with connection._lock:
         connection.ws.close(code, reason)
 
 

@@ -31,6 +31,7 @@ function address() {
 
 /** Open a WebSocket, and listen to it. */
 function connect() {
+  failDrafts(); // What was asked on an earlier connection is not answered on this one.
   showState("connecting", "Connecting …");
   // --8<-- [start:connect] Set `socket` to a new WebSocket to `address()`, which asks for `SUBPROTOCOL`.
   socket = new WebSocket(address(), SUBPROTOCOL);
@@ -51,11 +52,10 @@ function opened() {
   showState("open", "Connected.");
 }
 
-/** Show that the WebSocket has closed. What has no reply by now gets none. */
+/** Show that the WebSocket has closed. */
 function closed({ code, reason }) {
   showMembers([]);
-  for (const row of drafts.values()) fail(row, "No reply came. It may have arrived all the same.");
-  drafts.clear();
+  failDrafts();
   // --8<-- [start:states-closed] Show the state `closed`: what `code` means, the `reason` if there is one, and `code`.
   const words = [WORDS[code] ?? "The connection was closed.", reason, `(${code})`];
   showState("closed", words.filter(Boolean).join(" "));
@@ -195,6 +195,13 @@ function draft(text) {
 function fail(row, sentence) {
   row.classList.add("failed");
   row.querySelector(".fate").textContent = sentence;
+  row.querySelector(".edit").hidden = false;
+}
+
+/** Let all drafts fail: what has no reply by now gets none. */
+function failDrafts() {
+  for (const row of drafts.values()) fail(row, "No reply came. It may have arrived all the same.");
+  drafts.clear();
 }
 
 /** Offer older messages, or do not. */
