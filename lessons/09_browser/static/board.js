@@ -90,8 +90,8 @@ function messages({ messages }) {
   const atEnd = isAtEnd();
   // TODO(history): Show each of `messages`. What the reader sees stays where it is.
   // END(history)
-  if (atEnd) goToEnd();
   showOlder(messages.length === PAGE);
+  if (atEnd) goToEnd();
 }
 
 function ack({ id, message }) {
@@ -162,8 +162,9 @@ function failDrafts() {
   drafts.clear();
 }
 
-/** Offer older messages, or do not. */
+/** Offer older messages, or do not. The room of the button stays when it goes, so that nothing moves. */
 function showOlder(there) {
+  if (there) $("older").classList.add("offered");
   hide($("older"), !there, $("reader"));
 }
 

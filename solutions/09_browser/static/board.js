@@ -106,8 +106,8 @@ function messages({ messages }) {
   messages.forEach(show);
   if (first) $("reader").scrollTop += first.offsetTop - before;
   // --8<-- [end:history]
-  if (atEnd) goToEnd();
   showOlder(messages.length === PAGE);
+  if (atEnd) goToEnd();
 }
 
 function ack({ id, message }) {
@@ -204,8 +204,9 @@ function failDrafts() {
   drafts.clear();
 }
 
-/** Offer older messages, or do not. */
+/** Offer older messages, or do not. The room of the button stays when it goes, so that nothing moves. */
 function showOlder(there) {
+  if (there) $("older").classList.add("offered");
   hide($("older"), !there, $("reader"));
 }
 
