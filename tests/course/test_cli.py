@@ -192,7 +192,7 @@ def test_a_report_on_stdout_has_stdout_to_itself(run, option):
     found = run("check", "1", option, "-")
 
     parse = json.loads if option == "--json" else ElementTree.fromstring
-    assert parse(found.out)
+    assert parse(found.out) is not None
     assert found.err.startswith("Checking 01_rest.\n")
 
 
