@@ -279,6 +279,7 @@ def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
 @task("states")
 def test_the_end_of_an_earlier_websocket_is_no_news(room):
     tab = room.enter("ada", before=KEEP_SOCKETS)
+    room.probe("wait_for", "ada")
 
     tab.run("() => document.getElementById('again').click()")
     room.probe("close_first", "ada")
