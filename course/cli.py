@@ -123,14 +123,34 @@ def _progress():
     return Progress(ROOT, say)
 
 
-def _current(names: tuple[str, ...] = ()) -> list[Lesson]:
-    """Return the lessons with these names, in the order given; the current one for none."""
-    if names:
-        return list(dict.fromkeys(find(name) for name in names))
+def _current() -> Lesson:
+    """Return the lesson that one is at."""
     here = _progress().current(lessons())
     if here is None:
         raise click.ClickException("There are no lessons here. Is this a whole clone?")
-    return [here]
+    return here
+
+
+def _named(names: tuple[str, ...]) -> list[Lesson]:
+    """Return the lessons with these names, each once, in the order given.
+
+    Raises UnknownLesson, and Refusal for a task's name: `hint` and `reset` take one.
+    """
+    from course.work import Refusal
+
+    found: dict[Lesson, None] = {}
+    here = None
+    for name in names:
+        try:
+            here = find(name)
+        except UnknownLesson:
+            here = here or _current()
+            if name not in [task.id for task in here.tasks]:
+                raise
+            whole = f"A lesson is checked whole: python3 -m course check {here.number}"
+            raise Refusal(f"{name!r} is a task of {here.slug}. {whole}") from None
+        found[here] = None
+    return list(found)
 
 
 def _check(found: list[Lesson], **options: object) -> int:
@@ -162,8 +182,10 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
         found = lessons()
     elif source and not names:
         found = lessons_in(source, ROOT)
+    elif names:
+        found = _named(names)
     else:
-        found = _current(names)
+        found = [_current()]
     return _check(found, source=source, **options)
 
 
@@ -189,11 +211,11 @@ def hint(lesson: str | None, task: str | None) -> None:
 def _lesson_and_task(lesson: str | None, task: str | None) -> tuple[Lesson, str | None]:
     """Return what a hint is asked for. A single name may be a task of the current lesson."""
     if lesson is None:
-        return _current()[0], None
+        return _current(), None
     try:
         return find(lesson), task
     except UnknownLesson:
-        here = _current()[0]
+        here = _current()
         if task is None and lesson in [known.id for known in here.tasks]:
             return here, lesson
         raise

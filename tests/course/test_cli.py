@@ -217,6 +217,19 @@ def test_an_unknown_lesson_gets_the_nearest_one(run):
     )
 
 
+@pytest.mark.parametrize("names", [["create"], ["1", "create"], ["2", "1", "create"]])
+def test_a_task_is_not_checked_alone(run, names):
+    assert run("check", *names) == Run(
+        2,
+        "",
+        "'create' is a task of 01_rest. A lesson is checked whole: python3 -m course check 1\n",
+    )
+
+
+def test_a_task_of_another_lesson_is_an_unknown_lesson(run):
+    assert "There is no lesson 'create'." in run("check", "2", "create").err
+
+
 def test_an_unknown_command_gets_the_nearest_one(run):
     found = run("chek")
 
