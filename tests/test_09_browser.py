@@ -497,6 +497,24 @@ def test_an_error_is_shown_at_the_text_it_belongs_to_which_is_not_lost(room):
 
 
 @task("send")
+@pytest.mark.parametrize("about", [None, "something else"])
+def test_an_error_that_is_about_no_text_changes_no_draft(room, about):
+    text = room.stage.text()
+    room.probe("hold_replies")
+    tab = room.enter("ada")
+    write(tab, text)
+
+    error = {"type": "error", "id": about, "code": "internal", "detail": "It is not you."}
+    room.probe("say", "ada", [error, {"type": "message", "message": made(room, 5000)}])
+    wait_for(tab, IDS, "it.includes(5000)", "the message after the error, with id 5000")
+
+    drafts = [(row["text"], row["failed"]) for row in tab.run(DRAFTS)]
+    expect(drafts == [(text, False)], f"{text!r} in #drafts, not failed", tab.run(DRAFTS))
+    room.probe("release_replies", 1)
+    wait_for(tab, MESSAGES, "it.some((m) => m.delivered)", DELIVERED)
+
+
+@task("send")
 def test_what_has_no_reply_when_the_connection_is_cut_stays_on_the_page(room):
     text = room.stage.text()
     room.probe("hold_replies")
