@@ -210,7 +210,7 @@ def test_a_name_with_any_character_arrives_whole(room):
 @task("connect")
 def test_a_page_that_came_by_https_connects_by_wss(room):
     urls: list[str] = []
-    room.browser.answer(f"{SECURE}/**", lambda route: fetched(room.server, route))
+    room.browser.answer(f"{SECURE}/**", lambda url: fetched(room.server, url))
     room.browser.answer_socket("**", lambda socket: urls.append(socket.url))
 
     tab = room.browser.open("ada", f"{SECURE}/rooms/{room.name}?author=ada")
@@ -220,11 +220,11 @@ def test_a_page_that_came_by_https_connects_by_wss(room):
     expect(urls == [wanted], f"one WebSocket, to {wanted}", urls)
 
 
-def fetched(server: Server, route) -> None:
-    """Answer a request with what the app has at the same path."""
-    answer = server.client("browser").get(route.request.url.removeprefix(SECURE))
+def fetched(server: Server, url: str) -> dict:
+    """Return what the app has at the same path."""
+    answer = server.client("browser").get(url.removeprefix(SECURE))
     headers = {"Content-Type": answer.content_type}
-    route.fulfill(status=answer.status, headers=headers, body=answer.body)
+    return {"status": answer.status, "headers": headers, "body": answer.body}
 
 
 # states
@@ -711,9 +711,13 @@ def test_who_closes_the_tab_leaves_with_1001(room):
 
     tab.close()
 
+    def endings() -> list[int]:
+        return room.probe("seen")["endings"]
+
+    eventually(endings, "the conversation to end", lambda: "it goes on")
+    code = "the close code 1001, which the browser sends by itself"
+    expect(endings() == [1001], code, endings())
     room.expect_members()
-    endings = room.probe("seen")["endings"]
-    expect(endings == [1001], "the close code 1001, which the browser sends by itself", endings)
 
 
 @task("leave")

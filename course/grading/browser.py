@@ -4,15 +4,18 @@ A process starts it once, for the first test that asks for it. Each test has a p
 it, so that nothing of one is there in the next.
 """
 
+import asyncio
 import contextlib
+import json
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
-from playwright.sync_api import TimeoutError as TooLate
+from playwright.async_api import BrowserContext, Error, Route, WebSocket, async_playwright
+from playwright.async_api import TimeoutError as TooLate
 
 from course import doctor
 from course.grading.expect import Unmet, shown
@@ -20,6 +23,7 @@ from course.grading.processes import PATIENCE
 from course.grading.stage import LASTING, SECONDS
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work
+GRACE = 2.0  # seconds beyond its own timeout, after which a call that has not ended will not
 SIZE = {"width": 800, "height": 600}  # CSS pixels
 PRINTED = 200  # characters of a line of the console
 # Playwright switches the back-forward cache off, which people have.
@@ -27,33 +31,69 @@ LIKE_PEOPLE = ["--disable-back-forward-cache"]
 
 OWN_LINE = re.compile(r"/([\w.-]+\.js):(\d+)")  # in an error's stack, the innermost first
 
-_started: list = []  # the browser of this process, once there is one
+_started: list["Driver"] = []  # this process's, once there is one
 
 
-def running():
-    """Return this process's browser, as Playwright has it. Skips the test where there is none."""
-    if not (_started and _started[0].is_connected()):
-        _started[:] = [_start()]
-    return _started[0]
+class Driver:
+    """Playwright and the browser it drives, in a thread of their own.
 
+    So one can give up: where a page begins an endless loop, what Playwright is waiting for then
+    never ends, whatever timeout it was given.
+    """
 
-def _start():
-    where, advice = doctor.browser()
-    if not where:
-        pytest.skip(f"No browser was found here. {advice}")
-    playwright = LASTING.enter_context(sync_playwright())
-    # Chromium's sandbox refuses to work for root, as which containers often run.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    try:
-        browser = playwright.chromium.launch(
-            executable_path=where,
+    def __enter__(self) -> "Driver":
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._playwright = self.do(async_playwright().start())
+        return self
+
+    def launch(self, path: str) -> None:
+        """Start the browser that is at this path."""
+        # Chromium's sandbox refuses to work for root, as which containers often run.
+        root = hasattr(os, "geteuid") and os.geteuid() == 0
+        launch = self._playwright.chromium.launch(
+            executable_path=path,
             args=["--no-sandbox"] if root else [],
             ignore_default_args=LIKE_PEOPLE,
             timeout=START * PATIENCE * 1000,
         )
+        self.browser = self.do(launch, 2 * START)
+
+    def do(self, work: Coroutine, seconds: float = START) -> object:
+        """Return what a coroutine of Playwright's returns. Raises TooLate when it does not end."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(seconds * PATIENCE)
+        except TimeoutError:
+            future.cancel()
+            raise TooLate("It does not end.") from None
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(Error):  # It may have crashed.
+            self.do(self._playwright.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def running() -> Driver:
+    """Return what drives this process's browser. Skips the test where there is none."""
+    if not (_started and _started[0].browser.is_connected()):
+        _started[:] = [_start()]
+    return _started[0]
+
+
+def _start() -> Driver:
+    where, advice = doctor.browser()
+    if not where:
+        pytest.skip(f"No browser was found here. {advice}")
+    driver = LASTING.enter_context(Driver())
+    try:
+        driver.launch(where)
     except Error as error:
         pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]} {advice}")
-    return LASTING.enter_context(browser)
+    return driver
 
 
 class Browser:
@@ -63,12 +103,14 @@ class Browser:
         self._stage = stage
 
     def __enter__(self) -> "Browser":
-        self._context = running().new_context(viewport=SIZE, reduced_motion="reduce")
+        self._driver = running()
+        fresh = self._driver.browser.new_context(viewport=SIZE, reduced_motion="reduce")
+        self._context = self._driver.do(fresh)
         return self
 
     def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(Error):  # It may have crashed.
-            self._context.close()
+            self._driver.do(self._context.close())
 
     def open(self, who: str, url: str, unsaid: str = "", before: str = "") -> "Tab":
         """Open a page in a new tab, and wait until it is there.
@@ -77,32 +119,46 @@ class Browser:
         runs before any of the page's own.
         """
         if before:
-            self._context.add_init_script(before)
-        tab = Tab(self._stage, who, self._context.new_page(), unsaid)
+            self._driver.do(self._context.add_init_script(before))
+        tab = Tab(self._stage, who, self._driver, self._context, unsaid)
         tab.go(url)
         return tab
 
-    def answer(self, url: str, reply: Callable) -> None:
-        """Let `reply(route)`, which gets Playwright's Route, answer requests that match `url`."""
-        self._context.route(url, reply)
+    def answer(self, url: str, reply: Callable[[str], dict]) -> None:
+        """Answer requests that match `url` with what `reply` returns for their address.
+
+        That is a dict of "status", "headers" and "body".
+        """
+
+        async def fulfill(route: Route) -> None:
+            await route.fulfill(**reply(route.request.url))
+
+        self._driver.do(self._context.route(url, fulfill))
 
     def answer_socket(self, url: str, talk: Callable) -> None:
         """Let `talk(socket)`, which gets a WebSocketRoute, be what WebSockets to `url` meet."""
-        self._context.route_web_socket(url, talk)
+        self._driver.do(self._context.route_web_socket(url, talk))
 
 
 class Tab:
     """A tab. What its page prints on its console, its errors and its frames are on the wire."""
 
-    def __init__(self, stage, who: str, page, unsaid: str = "") -> None:
-        self._stage, self._wire, self.who, self._page = stage, stage.wire, who, page
+    def __init__(
+        self, stage, who: str, driver: Driver, context: BrowserContext, unsaid: str = ""
+    ) -> None:
+        self._wire, self.who, self._driver = stage.wire, who, driver
         self.errors: list[str] = []  # that the page did not catch
         self._urls: list[str] = []  # of the WebSockets that it opened
+        self._page = driver.do(self._blank(context, unsaid))
+        stage.pictures.append(self._screenshot)
+
+    async def _blank(self, context: BrowserContext, unsaid: str):
+        page = await context.new_page()
         page.set_default_timeout(SECONDS * PATIENCE * 1000)
         page.on("console", lambda message: self._note(message.text, unsaid))
         page.on("pageerror", self._fault)
         page.on("websocket", self._opened)
-        stage.pictures.append(page.screenshot)
+        return page
 
     def _note(self, line: str, unsaid: str) -> None:
         if not (unsaid and unsaid in line):
@@ -114,56 +170,61 @@ class Tab:
         self.errors.append(said)
         self._wire.received(self.who, f"error in the page: {said}")
 
-    def _opened(self, socket) -> None:
+    def _opened(self, socket: WebSocket) -> None:
         self._urls.append(socket.url)
         self._wire.sent(self.who, f"open {socket.url}")
         socket.on("framesent", lambda data: self._wire.sent(self.who, _frame(data)))
         socket.on("framereceived", lambda data: self._wire.received(self.who, _frame(data)))
         socket.on("close", lambda _: self._wire.happened(self.who, "the WebSocket is closed"))
 
+    def _screenshot(self, path: Path) -> None:
+        self._driver.do(self._page.screenshot(path=path), SECONDS + GRACE)
+
     def sockets(self) -> list[str]:
         """Return the address of each WebSocket that the page has opened so far."""
-        self.run("0")  # What has happened in the page is heard of by asking it something.
+        self.run("0")  # Its answer comes after what has happened in the page before.
         return self._urls
 
     def go(self, url: str) -> None:
         """Go to an address, and wait until the page is there."""
         self._wire.sent(self.who, f"open {url} in a browser")
         try:
-            self._page.goto(url)
+            self._driver.do(self._page.goto(url))
         except Error as error:
             raise Unmet(f"{url} to open in a browser", error.message.splitlines()[0]) from None
 
     def back(self) -> None:
         """Press the browser's button Back."""
         self._wire.sent(self.who, "back to the page before")
-        self._page.go_back(wait_until="commit")  # A page out of the cache loads nothing.
+        # A page out of the cache loads nothing.
+        self._driver.do(self._page.go_back(wait_until="commit"))
 
     def close(self) -> None:
         """Close the tab, as a person does: the page hears of it."""
         self._wire.happened(self.who, "the tab is closed")
-        self._page.close(run_before_unload=True)
+        self._driver.do(self._page.close(run_before_unload=True))
 
     def click(self, selector: str) -> None:
         """Click the element. Raises Unmet where it cannot be clicked."""
         self._wire.sent(self.who, f"click on {selector}")
-        self._do(lambda: self._page.click(selector), f"{selector} to be there for a click")
+        self._do(self._page.click(selector), f"{selector} to be there for a click")
 
     def fill(self, selector: str, text: str) -> None:
         """Write the text into a field, in place of what is there."""
         self._wire.sent(self.who, f"write {shown(text, 60)!r} into {selector}")
-        self._do(lambda: self._page.fill(selector, text), f"{selector} to be there to write into")
+        self._do(self._page.fill(selector, text), f"{selector} to be there to write into")
 
     def press(self, key: str, selector: str = "") -> None:
         """Press a key, such as Enter or Shift+Tab, in the element or where the focus is."""
         self._wire.sent(self.who, f"press {key}")
         where = selector or "body :focus, body"
-        press = self._page.press if selector else lambda _, key: self._page.keyboard.press(key)
-        self._do(lambda: press(where, key), f"{where} to be there for a key")
+        page = self._page
+        press = page.press(selector, key) if selector else page.keyboard.press(key)
+        self._do(press, f"{where} to be there for a key")
 
-    def _do(self, act: Callable, expected: str) -> None:
+    def _do(self, act: Coroutine, expected: str) -> None:
         try:
-            act()
+            self._driver.do(act, SECONDS + GRACE)
         except TooLate:
             raise Unmet(expected, "it is not") from None
 
@@ -172,33 +233,40 @@ class Tab:
 
         Returns its value, as far as JSON can hold it. Raises Unmet when the page does nothing more.
         """
-        # By waiting, since a page that is in an endless loop would keep evaluate() for good.
+        # wait_for_function goes on where the page is replaced by another, as evaluate does not.
         wrapped = (
             "async ([script, argument]) => { const it = (0, eval)(`(${script})`);"
-            " return { value: await (typeof it === 'function' ? it(argument) : it) }; }"
+            " return JSON.stringify({"
+            " value: await (typeof it === 'function' ? it(argument) : it) }); }"
         )
+        waiting = self._page.wait_for_function(wrapped, arg=[script, argument])
         try:
-            found = self._page.wait_for_function(wrapped, arg=[script, argument])
+            found = self._driver.do(self._value(waiting), SECONDS + GRACE)
         except TooLate:
             raise Unmet("the page to answer", "nothing: is it in an endless loop?") from None
-        return found.evaluate("it => it.value")
+        return json.loads(found).get("value")
+
+    @staticmethod
+    async def _value(waiting: Coroutine) -> object:
+        return await (await waiting).json_value()
 
     def wait_for(self, condition: str, expected: str, got: str, seconds: float = SECONDS) -> None:
         """Wait until the JavaScript expression `condition` is true.
 
         Raises Unmet with the value of the expression `got` when that does not come.
         """
+        waiting = self._page.wait_for_function(condition, timeout=seconds * PATIENCE * 1000)
         try:
-            self._page.wait_for_function(condition, timeout=seconds * PATIENCE * 1000)
+            self._driver.do(waiting, seconds + GRACE)
         except TooLate:
             late = f"{expected}, within {seconds * PATIENCE:g} s"
             raise Unmet(late, shown(self.run(got))) from None
 
     def barriers(self) -> list[str]:
         """Return what axe finds that keeps somebody from using the page, in sentences."""
-        from axe_playwright_python.sync_playwright import Axe
+        from axe_playwright_python.async_playwright import Axe
 
-        found = Axe().run(self._page).response["violations"]
+        found = self._driver.do(Axe().run(self._page)).response["violations"]
         return [
             f"{rule['id']}: {rule['help']} ({node['target'][0]})"
             for rule in found
@@ -207,7 +275,7 @@ class Tab:
 
     def use_colours(self, scheme: str) -> None:
         """Let the person prefer "light" or "dark" colours."""
-        self._page.emulate_media(color_scheme=scheme)
+        self._driver.do(self._page.emulate_media(color_scheme=scheme))
 
 
 def _frame(data: str | bytes) -> str:
@@ -219,6 +287,6 @@ def save(pictures: list[Callable], path: Path) -> bool:
     for screenshot in reversed(pictures):
         with contextlib.suppress(Error, OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            screenshot(path=path)
+            screenshot(path)
             return True
     return False
