@@ -4,17 +4,19 @@ Only the standard library is here yet. What is printed is ASCII, which any termi
 goes to stderr, where it is in nobody's way.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from course import bootstrap
@@ -119,22 +121,43 @@ def _run(module: list[str], progress: "Progress") -> None:
     Raises SetupError, with what its output means, if it fails.
     """
     settings = {"PIP_USER": "0", "PIP_RETRIES": os.environ.get("PIP_RETRIES", "2")}
-    with subprocess.Popen(
-        [sys.executable, "-I", "-u", "-X", "utf8", "-m", *module],
-        env=os.environ | settings,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as child:
+    with (
+        _ctrl_c_put_off() as let_it_come,
+        subprocess.Popen(
+            [sys.executable, "-I", "-u", "-X", "utf8", "-m", *module],
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as child,
+    ):
         try:
+            let_it_come()
             output = progress.show(child.stdout)
         except BaseException:
             child.kill()  # What it leaves unfinished is removed at the next try.
             raise
     if child.returncode:
         raise SetupError(meaning(output))
+
+
+@contextlib.contextmanager
+def _ctrl_c_put_off() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C back until what this gives is called: within Popen() it would leave an orphan."""
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+
+    def let_it_come() -> None:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        yield let_it_come
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # What went wrong

@@ -104,12 +104,12 @@ class Course:
         """Run `python3 -m course` in its folder."""
         return done(self.start(python, "-m", "course", *arguments, **variables))
 
-    def run_with(self, fault: str) -> "Done":
+    def run_with(self, fault: str, python: Path = BARE) -> "Done":
         """Run the course in a Python in which the statements `fault` were executed first."""
         course = str(self.root / "course")
         start = f"import runpy, sys; sys.argv = [{course!r}]"
         go_on = f"runpy.run_path({course!r}, run_name='__main__')"
-        return done(self.start(BARE, "-c", f"{start}\n{fault}\n{go_on}"))
+        return done(self.start(python, "-c", f"{start}\n{fault}\n{go_on}"))
 
     def ask(self, *calls: str) -> list:
         """Return what calls into the course's bootstrap return, in a Python without packages."""
@@ -671,6 +671,26 @@ def test_ctrl_c_while_installing_ends_pip_too_and_the_next_try_goes_on(set_up):
     shutil.rmtree(set_up.packages / "pip")
     shutil.move(set_up.root / "pip", set_up.packages / "pip")
     assert set_up.run().told["tiny"] == "1.0"
+
+
+@posix_only
+def test_ctrl_c_while_pip_starts_ends_pip_too(set_up):
+    set_up.break_pip("import threading; threading.Event().wait()")
+    fault = """if 1:
+        import signal, subprocess
+        start = subprocess.Popen._execute_child
+        def start_and_interrupt(self, *args):
+            start(self, *args)
+            print(self.pid, flush=True)
+            signal.raise_signal(signal.SIGINT)
+        subprocess.Popen._execute_child = start_and_interrupt
+    """
+
+    run = set_up.run_with(fault, set_up.python)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(run.stdout), signal.SIGKILL)
+    assert run.status == 130
 
 
 @posix_only
