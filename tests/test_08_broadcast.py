@@ -451,24 +451,32 @@ def test_who_was_never_in_the_room_leaves_nothing_behind(stage, server):
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_send_that_fails_removes_that_client_and_goes_on(stage, server, error):
     room = stage.name()
-    dead = [Guest(server, f"dead-{number}", room).who for number in range(2)]
-    ada = Guest(server, "ada", room)
-    dead += [Guest(server, f"dead-{number}", room).who for number in range(2, 4)]
-    bob = Guest(server, "bob", room)
-    bob.expect_presence("ada", "bob", *dead)
+    crowd = {name: Guest(server, name, room) for name in NAMES}
+    for guest in crowd.values():
+        guest.wait_for_presence(*NAMES)
+    server.probe(PROBES, "note_order", NAMES)
+    message = post(server, "eve", room, stage.text())
+    for guest in crowd.values():
+        guest.expect_message(message)
 
-    server.probe(PROBES, "lose", dead, error)
+    # Who is sent to first dies: then the others are in the middle of it when they hear of that.
+    first, second, ada, third, bob, zoe = map(crowd.get, server.probe(PROBES, "noted_order"))
+    server.probe(PROBES, "lose", [guest.who for guest in (first, second, third)], error)
     message = ada.post(stage.text())
 
-    for guest in (ada, bob):
+    living = [ada, bob, zoe]
+    for guest in living:
         guest.expect_message(message)
-    bob.expect_left("ada", "bob")
+        guest.expect_left(*(other.who for other in living))
     other = post(server, "eve", room, stage.text())
-    ada.expect_message(other)
-    bob.expect_message(other)
-    zoe = Guest(server, "zoe", room)
-    for guest in (bob, zoe):
-        guest.expect_presence("ada", "bob", "zoe")
+    for guest in living:
+        guest.expect_message(other)
+    living.append(Guest(server, "newcomer", room))
+    for guest in living:
+        guest.expect_presence(*(other.who for other in living))
+
+
+NAMES = [f"guest-{number}" for number in range(6)]
 
 
 @task("dead_client")

@@ -53,6 +53,7 @@ class Held:
 
 held = Held()
 overlaps: list[list[str]] = []
+order: list[str] = []  # to whom a message was sent
 
 
 def is_held() -> bool:
@@ -200,6 +201,22 @@ def hold_send(who: str, kind: str) -> None:
 def overlapped() -> list[list[str]]:
     """Return the kinds of two messages that were on their way to one client at the same time."""
     return overlaps
+
+
+def note_order(authors: list[str]) -> None:
+    """From now on, note to which of these clients a message is sent."""
+    theirs = {id_: author for author in authors for id_ in connections([author])}
+
+    def before(ws: object, event: object) -> None:
+        if id(ws) in theirs and kind_of(event) == "message":
+            order.append(theirs[id(ws)])
+
+    around_send(before)
+
+
+def noted_order() -> list[str]:
+    """Return to whom a message was sent, in that order."""
+    return order
 
 
 def lose(authors: list[str], error: str) -> None:
