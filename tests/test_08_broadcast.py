@@ -460,7 +460,8 @@ def test_a_send_that_fails_removes_that_client_and_goes_on(stage, server, error)
         guest.expect_message(message)
 
     # Who is sent to first dies: then the others are in the middle of it when they hear of that.
-    first, second, ada, third, bob, zoe = map(crowd.get, server.probe(PROBES, "noted_order"))
+    order = dict.fromkeys([*server.probe(PROBES, "noted_order"), *NAMES])  # each name once
+    first, second, ada, third, bob, zoe = map(crowd.get, order)
     server.probe(PROBES, "lose", [guest.who for guest in (first, second, third)], error)
     message = ada.post(stage.text())
 

@@ -226,6 +226,7 @@ class Tab:
         try:
             self._driver.do(act, SECONDS + GRACE)
         except TooLate:
+            self.run("0")  # Raises where it is the whole page that does not answer.
             raise Unmet(expected, "it is not") from None
 
     def run(self, script: str, argument: object = None) -> object:

@@ -34,6 +34,16 @@ def test_nothing_is_there(stage):
 def test_nothing_is_there_again(stage):
     test_nothing_is_there(stage)
 """
+CLICK = """
+from course.grading import task
+
+
+@task("click", "The page can be clicked")
+def test_the_page_can_be_clicked(stage):
+    tab = stage.browser().open("ada", stage.serve().url)
+    tab.wait_for("document.onclick !== null", "what is sent to come back", "0")
+    tab.click("html")
+"""
 APP = """
 from flask import Flask
 from flask_sock import Sock
@@ -128,3 +138,11 @@ def test_a_page_in_an_endless_loop_is_named_and_the_others_are_graded(tree, line
     assert tasks["talk"]["status"] == "failed"
     assert "endless loop" in tasks["talk"]["message"]
     assert tasks["clean"]["status"] in ("passed", "failed")
+
+
+def test_a_click_that_begins_an_endless_loop_is_named(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(CLICK, "utf-8")
+
+    card = grade(tree, "document.onclick = () => { while (true); }")["click"]["message"]
+
+    assert "endless loop" in card
