@@ -1,6 +1,7 @@
 """What the tests of lesson 7 do inside the app's process."""
 
 import builtins
+import sqlite3
 import threading
 
 import simple_websocket
@@ -16,29 +17,45 @@ def keep(database: str, room: str, author: str, text: str) -> dict:
     return store.Store(database).add(room, author, text)
 
 
-def teach(kind: str) -> None:
-    """Put a handler for another type into the table."""
+def back_date(database: str, sent_at: str) -> None:
+    """Let all messages of a board have been sent at another time."""
+    with sqlite3.connect(database, timeout=30) as board:
+        board.execute("UPDATE messages SET sent_at = ?", (sent_at,))
+    board.close()
+
+
+def teach(kind: str, word: str) -> None:
+    """Put a handler for another type into the table. It answers with a word."""
     protocol.HANDLERS[kind] = lambda session, request: {
         "type": kind,
         "id": request["id"],
         "room": session.room,
+        "word": word,
     }
+
+
+class Overdrawn(Exception):
+    """An error of somebody's own, which is no `Refused`, though it looks like one."""
+
+    code, detail = "overdrawn", "Overdrawn: there is nothing left."
 
 
 def teach_to_fail(kind: str, error: str, words: str) -> None:
     """Put a handler into the table that raises."""
 
-    def fail(session: protocol.Session, request: dict) -> dict:
-        raise getattr(builtins, error)(words)
+    stumbles = {**vars(builtins), "Overdrawn": Overdrawn}
 
-    protocol.HANDLERS[kind] = fail
+    def stumble(session: protocol.Session, request: dict) -> dict:
+        raise stumbles[error](words)
+
+    protocol.HANDLERS[kind] = stumble
 
 
 def break_store(method: str, words: str) -> None:
-    """Let a method of the store raise."""
+    """Let a method of the store fail as a database does."""
 
     def fail(*args: object, **kwargs: object) -> None:
-        raise RuntimeError(words)
+        raise sqlite3.OperationalError(words)
 
     setattr(store.Store, method, fail)
 
