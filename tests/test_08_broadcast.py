@@ -7,6 +7,7 @@ the app's process holds one thread until another has overtaken it, if it can.
 import itertools
 import json
 from collections import defaultdict, deque
+from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from course.grading.stage import begin, eventually, in_threads
 PROBES = Path(__file__).parent / "probes" / "08_broadcast.py"
 PROTOCOL = ["board.v1"]
 FIELDS = ["author", "id", "room", "sent_at", "text"]
+WELCOME = ["last_id", "members", "room", "type"]
 ERRORS = [
     "BrokenPipeError",
     "ConnectionResetError",
@@ -53,8 +55,9 @@ class Guest:
         self._waiting: dict[str, deque] = defaultdict(deque)
         self.came: list[dict] = []
         self.welcome = self._receive()
-        met = self.welcome.get("type") == "welcome"
+        met = self.welcome["type"] == "welcome"
         expect(met, "a welcome, before anything else", self.welcome)
+        expect(sorted(self.welcome) == WELCOME, f"a welcome with {WELCOME}", self.welcome)
         if not in_a_hurry:
             self.ping()
 
@@ -92,21 +95,29 @@ class Guest:
         got = self.message()
         expect(equal(got, message), f"{self.who} to hear {json.dumps(message)}", got)
 
+    def presence(self) -> list[str]:
+        """Return who is here by the next presence."""
+        event = self.next("presence")
+        expect(isinstance(event.get("members"), list), "a presence with a list of members", event)
+        return event["members"]
+
     def expect_presence(self, *members: str) -> None:
         """Hold that the next presence says that these are here."""
         event = self.next("presence")
         wanted = {"type": "presence", "members": sorted(members)}
         expect(equal(event, wanted), f"{self.who} to hear {json.dumps(wanted)}", event)
 
-    def wait_for_presence(self, *members: str) -> None:
-        """Wait for a presence that says that these are here."""
-        while self.next("presence").get("members") != sorted(members):
-            pass
+    def wait_for_presence(self, *members: str) -> list[list[str]]:
+        """Wait for a presence that says that these are here. Returns what was said before it."""
+        before = []
+        while (here := self.presence()) != sorted(members):
+            before.append(here)
+        return before
 
     def expect_left(self, *members: str) -> None:
         """Hold that in the end these are here; on the way there, people only go."""
         before = None
-        while (now := self.next("presence")["members"]) != sorted(members):
+        while (now := self.presence()) != sorted(members):
             met = set(members) <= set(now) <= set(before or now)
             expect(met, f"presences that shrink to {sorted(members)}", [before, now])
             before = now
@@ -167,9 +178,13 @@ def kept(stage: Stage, room: str) -> dict:
     return stage.probe(PROBES, "keep", database, room, "eve", stage.text())
 
 
-def wait_until_held(server: Server) -> None:
-    """Wait until the call that the probe holds has come."""
-    eventually(lambda: server.probe(PROBES, "is_held"), "the board at work", lambda: "nothing yet")
+def wait_until_held(server: Server, or_done: Future | None = None) -> None:
+    """Wait until the call that the probe holds has come, or all is done without such a call."""
+
+    def met() -> bool:
+        return server.probe(PROBES, "is_held") or (or_done is not None and or_done.done())
+
+    eventually(met, "the board at work", lambda: "nothing yet")
 
 
 def ids(messages: list[dict]) -> list[object]:
@@ -183,19 +198,15 @@ def ids(messages: list[dict]) -> list[object]:
 @task("join", "Who joins is greeted first, and served", points=1)
 def test_the_welcome_comes_first_and_says_how_far_the_room_is(stage, server):
     room, quiet = stage.name(), stage.name()
+    kept(stage, stage.name())
     last = [kept(stage, room)["id"] for _ in range(3)][-1]
     kept(stage, stage.name())
 
     for name, last_id in ((room, last), (quiet, 0)):
         ada = Guest(server, "ada", name)
 
-        expect(sorted(ada.welcome) == ["last_id", "members", "room", "type"], WELCOME, ada.welcome)
-        wanted = {"room": name, "last_id": last_id, "members": ["ada"]}
-        met = equal({key: ada.welcome[key] for key in wanted}, wanted)
-        expect(met, f"{json.dumps(wanted)} in the welcome", ada.welcome)
-
-
-WELCOME = "a welcome with type, room, last_id and members"
+        wanted = {"type": "welcome", "room": name, "last_id": last_id, "members": ["ada"]}
+        expect(equal(ada.welcome, wanted), json.dumps(wanted), ada.welcome)
 
 
 @task("join")
@@ -217,9 +228,9 @@ def test_who_has_joined_is_served(stage, server):
 def test_a_posted_message_reaches_every_client_in_the_room_the_sender_too(stage, server):
     room = stage.name()
     guests = [Guest(server, who, room) for who in ("ada", "bob", "eve", "ada")]
+    texts = (stage.text(), " <b>e\u0301</b>\r\n\t", "\x00 & \ufeff", "🦦" * 2000)
 
-    for sender in guests:
-        text = stage.text()
+    for sender, text in zip(guests, texts, strict=True):
         message = sender.post(text)
 
         met = message.get("text") == text and message.get("author") == sender.who
@@ -277,7 +288,8 @@ def test_who_is_held_up_after_the_commit_is_not_overtaken(stage, server):
 @task("rooms", "What is said in a room stays there", points=1, needs="fan_out")
 def test_a_message_reaches_its_own_room_only(stage, server):
     name = stage.name()
-    rooms = [name, f"{name}-2", stage.name()]
+    longest = f"{name:x<31}"  # of the 32 characters that a name may have
+    rooms = [name, f"{name}-2", f"{name}2", f"{longest}a", f"{longest}b", stage.name()]
     guests = [Guest(server, who, room) for room in rooms for who in ("ada", "bob")]
 
     said = {room: [] for room in rooms}
@@ -314,8 +326,8 @@ def test_what_is_posted_over_rest_is_pushed(stage, server):
     room = stage.name()
     guests = [Guest(server, who, room) for who in ("ada", "bob")]
 
-    for _ in range(3):
-        message = post(server, "eve", room, stage.text())
+    for text in (stage.text(), "the same", "the same"):
+        message = post(server, "eve", room, text)
 
         for guest in guests:
             guest.expect_message(message)
@@ -350,6 +362,20 @@ def test_whoever_hears_of_a_message_can_get_it(stage, server):
 
 
 @task("rest")
+def test_a_message_is_kept_before_anybody_hears_of_it(stage, server):
+    room = stage.name()
+    ada = Guest(server, "ada", room)
+    server.probe(PROBES, "look_again", str(stage.scratch / "board.sqlite3"))
+
+    message, other = ada.post(stage.text()), post(server, "bob", room, stage.text())
+
+    ada.expect_message(message)
+    ada.expect_message(other)
+    unkept = server.probe(PROBES, "unkept")
+    expect(unkept == [], "another process to find each message when it is pushed", unkept)
+
+
+@task("rest")
 def test_what_is_refused_is_not_pushed(stage, server):
     room = stage.name()
     ada = Guest(server, "ada", room)
@@ -370,12 +396,27 @@ def test_a_post_that_is_sent_again_is_pushed_once(stage, server):
 
     message, between = ada.post(text, id="1"), ada.post(text, id="between")
     for tab in (ada, Guest(server, "ada", room), Guest(server, "ada", room)):
-        again = tab.post(text, id="1")
+        again = tab.post(stage.text(), id="1")
         expect(equal(again, message), f"the same message again, {json.dumps(message)}", again)
     other = ada.post(text, id="2")
 
     for pushed in (message, between, other):
         bob.expect_message(pushed)
+
+
+@task("rest")
+def test_a_post_that_comes_from_two_tabs_at_once_is_pushed_once(stage, server):
+    room, text = stage.name(), stage.text()
+    bob, *tabs = (Guest(server, who, room) for who in ("bob", "ada", "ada"))
+    server.probe(PROBES, "hold_look", True)
+    server.probe(PROBES, "release")
+
+    told = in_threads([lambda tab=tab: tab.post(text, id="1") for tab in tabs])
+    other = bob.post(text)
+
+    expect(equal(told[0], told[1]), f"{json.dumps(told[0])} in both acks", told[1])
+    bob.expect_message(told[0])
+    bob.expect_message(other)
 
 
 @task("rest")
@@ -481,6 +522,36 @@ NAMES = [f"guest-{number}" for number in range(6)]
 
 
 @task("dead_client")
+def test_a_dead_tab_is_one_client_and_its_owner_may_have_another(stage, server):
+    room = stage.name()
+    ada = Guest(server, "ada", room)
+    Guest(server, "bob", room)
+    server.probe(PROBES, "lose", ["bob"], "BrokenPipeError")
+    bob = Guest(server, "bob", room)
+
+    message, other = ada.post(stage.text()), ada.post(stage.text())
+    Guest(server, "eve", room)
+
+    for guest in (ada, bob):
+        guest.expect_message(message)
+        guest.expect_message(other)
+        guest.wait_for_presence("ada", "bob", "eve")
+
+
+@task("dead_client")
+def test_whoever_cannot_be_told_who_is_here_has_gone_too(stage, server):
+    room = stage.name()
+    ada = Guest(server, "ada", room)
+    Guest(server, "bob", room)
+    server.probe(PROBES, "lose", ["bob"], "BrokenPipeError")
+
+    eve = Guest(server, "eve", room)
+
+    for guest in (ada, eve):
+        guest.wait_for_presence("ada", "eve")
+
+
+@task("dead_client")
 def test_connections_that_are_cut_while_others_talk_harm_nobody(stage, server):
     room = stage.name()
     crowd = [Guest(server, f"crowd-{number}", room) for number in range(8)]
@@ -505,7 +576,7 @@ def test_connections_that_are_cut_while_others_talk_harm_nobody(stage, server):
 
 @task("presence", "Everybody knows who is here", points=1, needs="leave")
 def test_who_comes_is_told_who_is_here_and_everybody_hears_of_it(stage, server):
-    room, names = stage.name(), ["mia", "ada", "Zoë", "bob", "o'Neil & <b>"]
+    room, names = stage.name(), ["mia", "ada", "Zoë", "Ada", " ada", "éa", "e\u0301a"]
     guests = []
 
     for number, name in enumerate(names, 1):
@@ -530,7 +601,8 @@ def test_somebody_with_two_tabs_is_here_once_until_the_last_is_closed(stage, ser
     expect(equal(here, ["ada", "bob"]), '["ada", "bob"] in the second tab', here)
     bob.leave()
     Guest(server, "eve", room)
-    ada.expect_presence("ada", "bob", "eve")
+    for guest in (ada, second):
+        guest.expect_presence("ada", "bob", "eve")
     second.leave()
 
     ada.expect_presence("ada", "eve")
@@ -561,8 +633,24 @@ def test_of_two_presences_the_later_has_the_last_word(stage, server):
     eve = begin(lambda: Guest(server, "eve", room))
 
     bob.result(), eve.result()
-    first, last = (ada.next("presence")["members"] for _ in range(2))
+    first, last = ada.presence(), ada.presence()
     expect(equal(last, ["ada", "bob", "eve"]), '["ada", "bob", "eve"] in the end', [first, last])
+
+
+@task("presence")
+def test_who_comes_while_their_other_tab_goes_is_here(stage, server):
+    room = stage.name()
+    ada, bob = (Guest(server, who, room) for who in ("ada", "bob"))
+    server.probe(PROBES, "hold_members", says="the next look at who is here is held for a moment")
+
+    second = begin(lambda: Guest(server, "bob", room))
+    wait_until_held(server, or_done=second)
+    bob.leave()
+    second.result()
+    Guest(server, "eve", room)
+
+    before = ada.wait_for_presence("ada", "bob", "eve")
+    expect(before[-1] == ["ada", "bob"], '["ada", "bob"] before eve came', before)
 
 
 @task("presence")
@@ -604,7 +692,7 @@ def test_all_that_goes_by_is_as_asyncapi_yaml_describes_it(stage, server):
 @task("prompt", "No message waits for an ACK", points=1, needs="join")
 def test_nagles_algorithm_is_off_on_every_connection(stage, server):
     room = stage.name()
-    for who in ("ada", "bob", "eve"):
+    for who in ("ada", "ada", "bob"):
         Guest(server, who, room)
 
     found = server.probe(PROBES, "no_delay")
@@ -713,6 +801,20 @@ def test_a_message_that_lands_while_somebody_joins_comes_once(stage, server, aft
 
     joined = begin(lambda: Guest(server, "ada", room, in_a_hurry=True))
     wait_until_held(server)
+    post(server, "bob", room, stage.text())
+    server.probe(PROBES, "release")
+    last = post(server, "bob", room, stage.text())
+
+    expect_caught_up(server, joined.result(), last)
+
+
+@task("catch_up")
+def test_a_message_that_lands_when_the_turn_is_given_up_comes_once(stage, server):
+    room = stage.name()
+    server.probe(PROBES, "hold_turn")
+
+    joined = begin(lambda: Guest(server, "ada", room, in_a_hurry=True))
+    wait_until_held(server, or_done=joined)
     post(server, "bob", room, stage.text())
     server.probe(PROBES, "release")
     last = post(server, "bob", room, stage.text())

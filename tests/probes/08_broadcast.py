@@ -9,7 +9,8 @@ import gc
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import simple_websocket
 import wsproto
@@ -54,6 +55,7 @@ class Held:
 held = Held()
 overlaps: list[list[str]] = []
 order: list[str] = []  # to whom a message was sent
+not_found: list[int] = []  # ids of messages
 
 
 def is_held() -> bool:
@@ -129,6 +131,24 @@ def hold_commit() -> None:
     around_send(lambda ws, event: held.overtaken.set() if kind_of(event) == "message" else None)
 
 
+def look_again(database: str) -> None:
+    """Look for each message that is sent, as another process would."""
+    board = store.Store(database)
+
+    def before(ws: object, event: object) -> None:
+        if kind_of(event) == "message":
+            message_id = json.loads(event.data)["message"]["id"]
+            if not board.get(message_id):
+                not_found.append(message_id)
+
+    around_send(before)
+
+
+def unkept() -> list[int]:
+    """Return the ids of the messages that were sent and not to be found."""
+    return not_found
+
+
 def hold_look(after: bool) -> None:
     """Hold the first look at the room's last id, before or after it, until a message is kept."""
     real = store.Store.last_id
@@ -144,6 +164,54 @@ def hold_look(after: bool) -> None:
 
     store.Store.last_id = last_id
     around_add(None, held.overtaken.set)
+
+
+class Turn:
+    """The hub's turn. Who gives it up first is held, until a message is kept."""
+
+    def __init__(self, turn: threading.RLock) -> None:
+        self._turn, self._depth = turn, 0
+
+    def acquire(self, *args: object, **options: object) -> bool:
+        """Take the turn."""
+        taken = self._turn.acquire(*args, **options)
+        self._depth += taken
+        return taken
+
+    def release(self) -> None:
+        """Give the turn up."""
+        self._depth -= 1
+        last = not self._depth
+        self._turn.release()
+        if last and held.first():
+            held.wait(until_released=True)
+
+    __enter__ = acquire
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+def hold_turn() -> None:
+    """Hold whoever gives up the hub's turn first, until a message is kept. A hub may have none."""
+    for each in objects(hub.Hub):
+        if hasattr(each, "turn"):
+            each.turn = Turn(each.turn)
+    around_add(None, held.overtaken.set)
+
+
+def hold_members() -> None:
+    """Hold the first look at who is in a room, after it, until a presence is sent."""
+    real = hub.Hub.members
+
+    def members(self: hub.Hub, room: str) -> list[str]:
+        found = real(self, room)
+        if held.first():
+            held.wait()
+        return found
+
+    hub.Hub.members = members
+    around_send(lambda ws, event: held.overtaken.set() if kind_of(event) == "presence" else None)
 
 
 def hold_greeting() -> None:
@@ -287,9 +355,22 @@ def left_over(rooms: list[str]) -> dict[str, int]:
     """Return how many connections are still in memory, and how many of these rooms."""
     gc.collect()
     names, found = set(rooms), set()
-    for each in objects(dict):
-        found.update(names & {key for key in list(each) if isinstance(key, str)})
+    ours = (id(names), id(found), id(rooms))
+    for each in containers():
+        if id(each) not in ours:
+            found.update(key for key in list(each) if type(key) is str and key in names)
     return {"connections": len(objects(simple_websocket.Server)), "rooms": len(found)}
+
+
+def containers() -> Iterator[dict | set | list | tuple | deque]:
+    """Go through what may keep a name. What holds nothing but atoms, gc does not track itself."""
+    kinds = (dict, set, list, tuple, deque)
+    for each in gc.get_objects():
+        if issubclass(type(each), kinds):
+            yield each
+        for inner in gc.get_referents(each):
+            if type(inner) in (dict, tuple) and not gc.is_tracked(inner):
+                yield inner
 
 
 def connections(authors: list[str]) -> set[int]:
