@@ -51,10 +51,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the tests said of one answer. `wrong` is how they were mistaken, or empty."""
+    """What the tests said of one answer.
+
+    `mistake` is how they were mistaken, or empty; `skipped` is why they could not say, or empty.
+    """
 
     what: str
     mistake: str = ""
+    skipped: str = ""
 
 
 def read(lesson: Lesson, file: Path) -> list[Answer]:
@@ -148,11 +152,14 @@ def _all_of(lesson: Lesson) -> list[Answer]:
 
 def _say(judged: list[Judged]) -> int:
     for one in judged:
-        print(f"{'✗' if one.mistake else '✓'} {one.what}")
-        if one.mistake:
-            print("\n".join("    " + line for line in one.mistake.split("\n")))
+        print(f"{'✗' if one.mistake else '–' if one.skipped else '✓'} {one.what}")
+        if said := one.mistake or one.skipped:
+            print("\n".join("    " + line for line in said.split("\n")))
     mistakes = sum(bool(one.mistake) for one in judged)
-    print(f"{len(judged) - mistakes} judged rightly, {mistakes} not")
+    skipped = sum(bool(one.skipped and not one.mistake) for one in judged)
+    rightly = len(judged) - mistakes - skipped
+    unsaid = f"; {skipped} could not be judged here" if skipped else ""
+    print(f"{rightly} judged rightly, {mistakes} not{unsaid}")
     return 1 if mistakes else 0
 
 
@@ -192,6 +199,7 @@ def _tasks(answer: Answer) -> tuple[str, ...]:
 
 def _judged(answer: Answer, result: LessonResult) -> Judged:
     what = f"{answer.lesson.slug} {f'wrong ({answer.fails})' if answer.fails else 'right'}: "
+    skipped = [task for task in result.tasks if task.status == "skipped"]
     if not answer.fails:
         bad = [task for task in result.tasks if task.status not in ("passed", "skipped")]
         mistake = "\n".join(_said(task) for task in bad)
@@ -200,7 +208,9 @@ def _judged(answer: Answer, result: LessonResult) -> Judged:
         said = "\n".join(_said(t) for t in result.tasks if t.status not in ("passed", "blocked"))
         caught = task.status in ("failed", "skipped")
         mistake = "" if caught else f"{task.id}: {task.status}\n{said}"
-    return Judged(what + answer.name, mistake.strip())
+        skipped = [task] if task.status == "skipped" else []
+    unsaid = "\n".join(_said(task) for task in skipped)
+    return Judged(what + answer.name, mistake.strip(), unsaid)
 
 
 def _said(task: TaskResult) -> str:

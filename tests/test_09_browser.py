@@ -19,7 +19,7 @@ pytestmark = pytest.mark.busy  # A browser has its own work to do while a test w
 
 PROBES = Path(__file__).parent / "probes" / "09_browser.py"
 PAGE = 50  # messages that the page asks for at a time
-SECURE = "https://board.example:8443"  # There is no such host: the test is it.
+ELSEWHERE = "board.example:8443"  # There is no such host: the test is it.
 PROTOCOL = ["board.v1"]
 
 STATE = "document.getElementById('state').dataset.state"
@@ -70,6 +70,8 @@ HOSTILE = [
     "javascript:window.harmed=1",
     "${window.harmed = 1} {{constructor.constructor('window.harmed = 1')()}}",
     "line one\nline two,  with  blanks\t& an ampersand",
+    "  an e\u0301, an \ufb01, and blanks at both ends  ",
+    "long " * 400,
 ]
 
 # Notes what live regions come to say, as a screen reader does.
@@ -115,10 +117,10 @@ class Room:
         wait_for_state(tab, "open")
         return tab
 
-    def keep(self, *messages: tuple[str, str]) -> list[dict]:
-        """Keep messages, each of an author and a text, of which no page hears."""
+    def keep(self, *messages: tuple[str, str], name: str = "") -> list[dict]:
+        """Keep messages, each of an author and a text, of which no page hears. `name` is a room."""
         database = str(self.stage.scratch / "board.sqlite3")
-        return self.stage.probe(PROBES, "keep", database, self.name, messages)
+        return self.stage.probe(PROBES, "keep", database, name or self.name, messages)
 
     def post(self, who: str, text: str, author: str = "") -> dict:
         """Post over REST, as `who` or under another name."""
@@ -200,7 +202,7 @@ def test_the_page_opens_one_websocket_to_the_room_of_its_address(room):
 
 @task("connect")
 def test_a_name_with_any_character_arrives_whole(room):
-    name = "Zoë & Søn #1+1=2? 100%"
+    name = " Zoe\u0308 & Søn #1+1=2? 100% "
 
     room.open(name)
 
@@ -208,21 +210,22 @@ def test_a_name_with_any_character_arrives_whole(room):
 
 
 @task("connect")
-def test_a_page_that_came_by_https_connects_by_wss(room):
+@pytest.mark.parametrize(("page", "socket"), [("https", "wss"), ("http", "ws")])
+def test_a_page_that_came_by_https_connects_by_wss_and_no_other(room, page, socket):
     urls: list[str] = []
-    room.browser.answer(f"{SECURE}/**", lambda url: fetched(room.server, url))
+    room.browser.answer(f"{page}://{ELSEWHERE}/**", lambda url: fetched(room.server, url))
     room.browser.answer_socket("**", lambda socket: urls.append(socket.url))
 
-    tab = room.browser.open("ada", f"{SECURE}/rooms/{room.name}?author=ada")
+    tab = room.browser.open("ada", f"{page}://{ELSEWHERE}/rooms/{room.name}?author=ada")
 
-    wanted = f"wss://board.example:8443/board/{room.name}?author=ada"
+    wanted = f"{socket}://{ELSEWHERE}/board/{room.name}?author=ada"
     eventually(lambda: tab.run("1") and urls, f"a WebSocket to {wanted}", lambda: tab.errors)
     expect(urls == [wanted], f"one WebSocket, to {wanted}", urls)
 
 
 def fetched(server: Server, url: str) -> dict:
     """Return what the app has at the same path."""
-    answer = server.client("browser").get(url.removeprefix(SECURE))
+    answer = server.client("browser").get(url.partition(ELSEWHERE)[2])
     headers = {"Content-Type": answer.content_type}
     return {"status": answer.status, "headers": headers, "body": answer.body}
 
@@ -232,7 +235,7 @@ def fetched(server: Server, url: str) -> dict:
 
 @task("states", "It shows its state, and sends only when it is open", points=2, needs="connect")
 def test_while_it_connects_nothing_is_sent_and_nothing_is_lost(room):
-    text = room.stage.text()
+    text, other = room.stage.text(), room.stage.text()
     room.probe("hold_handshakes")
     tab = room.open("ada")
 
@@ -240,9 +243,10 @@ def test_while_it_connects_nothing_is_sent_and_nothing_is_lost(room):
     write_in_vain(tab, text)
     room.probe("release_handshakes")
     wait_for_state(tab, "open")
-    write(tab, text)
+    write(tab, other)
 
-    eventually(lambda: text in room.texts(), f"a post of {text!r}", room.texts)
+    eventually(lambda: other in room.texts(), f"a post of {other!r}", room.texts)
+    expect(room.texts() == [other], f"no post but that of {other!r}", room.texts())
 
 
 def write_in_vain(tab: Tab, text: str) -> None:
@@ -258,7 +262,7 @@ def write_in_vain(tab: Tab, text: str) -> None:
 def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
     tab, said = room.open("ada"), {}
 
-    for code in (1000, 1001, 1006, 1011, 4406, 4999):
+    for code in (*MET, 4999):
         wait_for_state(tab, "open")
         reason = room.stage.text() if code != 1006 else ""
         room.probe("cut", "ada") if code == 1006 else room.probe("close", "ada", code, reason)
@@ -267,13 +271,28 @@ def test_a_connection_that_has_closed_says_why_in_words_with_its_code(room):
         expect(str(code) in words, f"#state to name the code {code}", words)
         expect(reason in words, f"#state to give the server's reason, {reason!r}", words)
         said[code] = words.replace(str(code), "").replace(reason, "")
-        has_words = sum(character.isalpha() for character in said[code]) >= 10
+        letters = "".join(character for character in said[code] if character.isalpha())
+        has_words = len(letters) >= 4 and letters not in ("undefined", "null")
         expect(has_words, f"#state to say in words what {code} means", words)
         tab.go(room.address("ada"))
 
-    some = [said[code] for code in (1000, 1001, 1006, 1011, 4406)]
     found = "; ".join(f"{code}: {words.strip()}" for code, words in said.items())
-    expect(len(set(some)) == len(some), "each code to have words of its own", found)
+    different = len({said[code] for code in MET}) == len(MET)
+    expect(different, "each code to have words of its own", found)
+
+
+MET = (1000, 1001, 1006, 1009, 1011, 4406)  # the codes that one meets here
+
+
+@task("states")
+def test_a_connection_that_never_came_about_has_closed(room):
+    tab = room.enter("ada")
+    room.server.kill()
+    wait_for_state(tab, "closed")
+
+    tab.click("#again")
+
+    wait_for_state(tab, "closed")
 
 
 @task("states")
@@ -302,6 +321,17 @@ KEEP_SOCKETS = """(() => {
 
 
 @task("states")
+def test_what_is_written_when_it_is_closing_is_not_lost(room):
+    text = room.stage.text()
+    tab = room.enter("ada", before=KEEP_SOCKETS)
+    tab.fill("#text", text)
+
+    tab.run("() => { window.sockets[0].close(); document.getElementById('say').requestSubmit(); }")
+
+    expect(tab.run(FIELD) == text, "the text to be in #text still", tab.run(FIELD))
+
+
+@task("states")
 def test_what_is_written_when_it_has_closed_is_not_lost(room):
     text = room.stage.text()
     tab = room.enter("ada")
@@ -318,12 +348,12 @@ def test_what_is_written_when_it_has_closed_is_not_lost(room):
 
 @task("receive", "It listens once, however often it connects", points=1, needs="states")
 def test_what_the_server_says_is_heard_once_on_each_connection(room):
-    tab = room.enter("ada")
+    tab, welcome = room.enter("ada"), {**WELCOME, "room": room.name}
 
     for times in (1, 2, 3):
-        expect_asked(room, 2 * times - 1, "welcome")
-        room.probe("say", "ada", [{**WELCOME, "room": room.name}])
-        expect_asked(room, 2 * times, "welcome")
+        expect_asked(room, 3 * times - 2, "welcome")
+        room.probe("say", "ada", [welcome, welcome])
+        expect_asked(room, 3 * times, "welcome")
         room.probe("close", "ada", 1001, "")
         wait_for_state(tab, "closed")
         connect_again(tab)
@@ -393,7 +423,9 @@ def test_a_message_has_its_time(room):
 
     [row] = tab.run(MESSAGES)
     expect(row["sent_at"] == message["sent_at"], f"dateTime {message['sent_at']}", row["sent_at"])
-    expect(row["time"].strip(), "a time for people to read, in `time`", row["time"])
+    time = row["time"].strip()
+    readable = time and "Invalid" not in time and "NaN" not in time
+    expect(readable, "a time for people to read, in `time`", time)
 
 
 @task("render")
@@ -412,8 +444,7 @@ def test_messages_stand_in_the_order_of_their_ids_each_once(room):
 def made(room: Room, number: int) -> dict:
     """Return a message with this id."""
     sent_at = "2026-11-26T10:00:00.000Z"
-    text = f"number {number}"
-    return {"id": number, "room": room.name, "author": "bob", "text": text, "sent_at": sent_at}
+    return {"id": number, "room": room.name, "author": "bob", "text": "yes", "sent_at": sent_at}
 
 
 # send
@@ -454,20 +485,43 @@ def test_a_text_of_nothing_but_blanks_is_not_sent(room):
 
 @task("send")
 def test_before_its_ack_a_text_is_shown_as_a_draft(room):
-    texts = [room.stage.text(), room.stage.text()]
+    texts = [room.stage.text(), "twice", "twice"]
     room.probe("hold_replies")
     tab = room.enter("ada")
 
     for text in texts:
         write(tab, text)
+        expect(tab.run(FIELD) == "", "#text to be empty for the next", tab.run(FIELD))
 
-    for acks in (0, 1, 2):
+    for acks in (0, 1, 2, 3):
         wait_for(tab, MESSAGES, f"it.filter((m) => m.delivered).length === {acks}", DELIVERED)
         delivered = [row["text"] for row in tab.run(MESSAGES) if row["delivered"]]
         expect(delivered == texts[:acks], f"after {acks} acks {texts[:acks]} delivered", delivered)
         drafts = [row["text"] for row in tab.run(DRAFTS)]
         expect(drafts == texts[acks:], f"after {acks} acks {texts[acks:]} in #drafts", drafts)
         room.probe("release_replies", 1)
+
+
+@task("send")
+@pytest.mark.parametrize("first", ["push", "ack"])
+def test_a_message_is_pushed_before_its_ack_or_after_it(room, first):
+    room.probe("hold_replies")
+    tab = room.enter("ada")
+    write(tab, "yes")
+    eventually(lambda: room.texts(), "a post of 'yes'", room.texts)
+    [request] = room.asked("post")
+
+    message = {**made(room, 7), "author": "ada"}
+    push = {"type": "message", "message": message}
+    ack = {"type": "ack", "id": request["id"], "message": message}
+    events = [push, ack] if first == "push" else [ack, push]
+    room.probe("say", "ada", [*events, {"type": "message", "message": made(room, 5000)}])
+    wait_for(tab, IDS, "it.includes(5000)", "the last message, with id 5000")
+
+    rows = [(row["id"], row["delivered"]) for row in tab.run(MESSAGES)]
+    wanted = [(7, True), (5000, False)]
+    expect(rows == wanted, "message 7 once, with the class delivered; 5000 without it", rows)
+    expect(tab.run(DRAFTS) == [], "no draft of what is delivered", tab.run(DRAFTS))
 
 
 @task("send")
@@ -512,6 +566,7 @@ def test_an_error_that_is_about_no_text_changes_no_draft(room, about):
     expect(drafts == [(text, False)], f"{text!r} in #drafts, not failed", tab.run(DRAFTS))
     room.probe("release_replies", 1)
     wait_for(tab, MESSAGES, "it.some((m) => m.delivered)", DELIVERED)
+    expect(tab.run(DRAFTS) == [], "no draft of what is delivered", tab.run(DRAFTS))
 
 
 @task("send")
@@ -536,7 +591,13 @@ def test_what_has_no_reply_when_the_connection_is_cut_stays_on_the_page(room):
 
 @task("history", "Older messages come on demand", points=2, needs="render")
 def test_older_messages_come_page_by_page(room):
-    kept = room.keep(*(("bob", f"number {number}") for number in range(2 * PAGE + 20)))
+    some, elsewhere = (
+        [("bob", f"number {number}") for number in range(PAGE + 10)],
+        room.stage.name(),
+    )
+    kept = room.keep(*some)
+    room.keep(*some, name=elsewhere)  # So the ids of this room have a gap.
+    kept += room.keep(*some)
     ids = [message["id"] for message in kept]
     tab = room.enter("ada")
 
@@ -566,22 +627,23 @@ def test_a_page_of_history_and_what_was_pushed_are_one_list(room):
 
 
 @task("history")
-@pytest.mark.parametrize(("scrolled", "older"), [(0, PAGE), (130, PAGE), (130, PAGE - 20)])
-def test_what_one_reads_stays_where_it_is_when_older_messages_come(room, scrolled, older):
-    texts = [f"number {number}\n" * (1 + number % 3) for number in range(PAGE + older)]
+@pytest.mark.parametrize("scrolled", [0, 130])
+def test_what_one_reads_stays_where_it_is_when_older_messages_come(room, scrolled):
+    texts = [f"number {number}\n" * (1 + number % 3) for number in range(3 * PAGE - 20)]
     room.keep(*(("bob", text) for text in texts))
     tab = room.enter("ada")
     wait_for(tab, IDS, f"it.length >= {PAGE}", f"{PAGE} messages in #messages")
-    tab.run("(y) => { document.getElementById('reader').scrollTop = y; }", scrolled)
-    first, before = tab.run(FIRST_SEEN)
 
-    tab.run("() => document.getElementById('older').click()")
-    wait_for(tab, IDS, f"it.length >= {len(texts)}", f"{len(texts)} messages in #messages")
+    for count in (2 * PAGE, len(texts)):
+        tab.run("(y) => { document.getElementById('reader').scrollTop = y; }", scrolled)
+        first, before = tab.run(FIRST_SEEN)
+        tab.run("() => document.getElementById('older').click()")
+        wait_for(tab, IDS, f"it.length >= {count}", f"{count} messages in #messages")
 
-    after = tab.run(PLACE_OF, first)
-    same = abs(after - before) <= 2
-    where = f"message {first} to stay at {before:.0f} px of the reader's edge"
-    expect(same, where, f"it is at {after:.0f} px")
+        after = tab.run(PLACE_OF, first)
+        same = abs(after - before) <= 2
+        where = f"message {first} to stay at {before:.0f} px of the reader's edge"
+        expect(same, where, f"it is at {after:.0f} px")
 
 
 FIRST_SEEN = """() => {
@@ -603,20 +665,32 @@ PLACE_OF = """(id) => {
 @task("presence", "It shows who is here", points=1, needs="receive")
 def test_who_comes_and_goes_is_shown(room):
     tab = room.enter("ada")
-    strange = "<b>Bo</b> & co"
+    strange = "<b>Bo</b> &lt; co "
 
-    def expect_shown(*names: str) -> None:
-        wanted = json.dumps(sorted(names))
-        wait_for(tab, MEMBERS, f"JSON.stringify(it) === JSON.stringify({wanted})", f"{wanted} here")
-
-    expect_shown("ada")
+    expect_shown(tab, "ada")
     target = f"/board/{room.name}?author={quote(strange)}"
     bob = room.server.socket("bob", target, subprotocols=PROTOCOL)
-    expect_shown("ada", strange)
+    expect_shown(tab, strange, "ada")
     bob.close()
-    expect_shown("ada")
+    expect_shown(tab, "ada")
     room.probe("cut", "ada")
-    expect_shown()
+    expect_shown(tab)
+
+
+@task("presence")
+def test_each_list_takes_the_place_of_the_one_before(room):
+    tab, many = room.enter("ada"), [f"guest {number}" for number in range(40)]
+
+    for names in (["Zoe", "ada"], ["ada", "eve"], many, ["Eve", "ada", "eve"]):
+        room.probe("say", "ada", [{"type": "presence", "members": names}])
+
+        expect_shown(tab, *names)
+
+
+def expect_shown(tab: Tab, *names: str) -> None:
+    """Wait until #members has these names, in this order."""
+    wanted = json.dumps(names)
+    wait_for(tab, MEMBERS, f"JSON.stringify(it) === JSON.stringify({wanted})", f"{wanted} here")
 
 
 # reach
@@ -624,8 +698,10 @@ def test_who_comes_and_goes_is_shown(room):
 
 @task("reach", "Everybody can use it", points=1, needs=("send", "history"))
 def test_a_screen_reader_says_what_is_new_and_not_what_is_old(room):
-    room.keep(("eve", "an old story"))
+    room.keep(("eve", "an old story"), *[("eve", "another story")] * PAGE)
     tab, text = room.enter("ada", before=LISTEN), room.stage.text()
+    wait_for_text(tab, "another story")
+    tab.click("#older")
     wait_for_text(tab, "an old story")
 
     tab.fill("#text", "half a sen")
@@ -654,8 +730,13 @@ def test_all_of_it_works_by_keyboard(room):
 
     press_on(tab, "older")
     wait_for(tab, IDS, f"it.length === {PAGE + 10}", f"{PAGE + 10} messages in #messages")
+    tab.click("#text")
+    write(tab, "no news")
     write(tab, "bad news")
+    wait_for_text(tab, "no news")
     wait_for(tab, DRAFTS, "it.some((d) => d.failed)", "a draft that has failed")
+    focus = tab.run("document.activeElement.id")
+    expect(focus == "text", "the focus to stay in #text, where somebody writes", focus)
     press_on(tab, "", ".edit")
     expect(tab.run(FIELD) == "bad news", "'bad news' in #text again", tab.run(FIELD))
     expect(tab.run("document.activeElement.id") == "text", "the focus in #text", "it is elsewhere")
@@ -725,35 +806,43 @@ def test_who_goes_elsewhere_is_gone_and_who_comes_back_is_connected_again(room):
     tab = room.enter("ada")
     tab.run("() => { window.mark = 1; }")
 
-    tab.go(room.server.url)
-    room.expect_members()
-    tab.back()
+    for times in (1, 2):
+        tab.go(room.server.url)
+        room.expect_members()
+        tab.back()
 
+        expect_kept(room, tab)
+        room.expect_members("ada")
+        wait_for_state(tab, "open")
+        message = room.post("bob", room.stage.text())
+        wait_for_text(tab, message["text"])
+        expect(tab.run(STATE) == "open", "the state to be open still", tab.run(STATE))
+        connections = len(room.probe("seen")["offers"])
+        expect(connections == 1 + times, "one connection for each time", connections)
+
+
+def expect_kept(room: Room, tab: Tab) -> None:
+    """Hold that the browser has kept the page, if it keeps any that had a WebSocket."""
     if tab.run("window.mark ?? null") is None:
         skip_unless_pages_are_kept(room)
         reasons = tab.run("performance.getEntriesByType('navigation')[0].notRestoredReasons")
-        expect(False, "a page that the browser keeps, and shows again as it was", reasons)
-    room.expect_members("ada")
-    wait_for_state(tab, "open")
-    message = room.post("bob", room.stage.text())
-    wait_for_text(tab, message["text"])
-    expect(tab.run(STATE) == "open", "the state to be open still", tab.run(STATE))
-    members = room.probe("seen")["offers"]
-    expect(len(members) == 2, "one connection more", f"{len(members) - 1} more")
+        wanted = "a page that the browser keeps, and shows again as it was"
+        expect(False, wanted, f"it was loaded anew. The browser's reasons: {shown(reasons)}")
 
 
 def skip_unless_pages_are_kept(room: Room) -> None:
-    """Skip the test where this browser keeps no page with an open WebSocket, whoever wrote it."""
+    """Skip the test where this browser keeps no page that had a WebSocket, whoever wrote it."""
     tab = room.browser.open("eve", f"{room.server.url}/?control")
     tab.run(CONTROL, f"ws://{room.server.host}/board/{room.name}?author=eve")
     tab.go(f"{room.server.url}/?elsewhere")
     tab.back()
     if tab.run("window.mark ?? null") is None:
-        pytest.skip("This browser keeps no page that has an open WebSocket. Chromium does.")
+        pytest.skip("This browser keeps no page for the button Back. Chromium 150 does.")
 
 
 CONTROL = """async (url) => {
     window.mark = 1;
-    window.socket = new WebSocket(url, 'board.v1');
-    await new Promise((opened) => { window.socket.onopen = opened; });
+    const socket = new WebSocket(url, 'board.v1');
+    await new Promise((opened) => { socket.onopen = opened; });
+    addEventListener('pagehide', () => socket.close());
 }"""

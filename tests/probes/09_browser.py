@@ -16,7 +16,7 @@ import protocol
 import store
 
 LONG = 60.0  # seconds, after which what is held is let go for good
-SOON = 10.0  # seconds for somebody to be in the room who is on the way
+SOON = 5.0  # seconds for somebody to be in the room who is on the way
 
 requests: list[dict] = []  # what pages have asked for
 endings: list[int] = []  # the close codes of the conversations that have ended
