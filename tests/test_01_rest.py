@@ -56,6 +56,14 @@ def cursor_of(page: dict) -> int:
     return cursor
 
 
+def expect_nothing_kept(person: Client, last: dict) -> None:
+    """Hold that what was refused left nothing behind this message, and spent no id."""
+    page = page_of(person, last["room"])
+    expect(page["messages"] == [last], f"no message after the id {last['id']}", page)
+    following = post(person, last["room"], "after the refusals")["id"]
+    expect(following == last["id"] + 1, f"the id {last['id'] + 1} for the next post", following)
+
+
 def followed(person: Client, room: str, after: int, limit: int) -> list[dict]:
     """Return all messages after a cursor, page by page, each page asked for with `next`."""
     messages: list[dict] = []
@@ -101,17 +109,29 @@ def expect_time(sent_at: object, earliest: datetime, latest: datetime) -> None:
 
 @task("create")
 def test_ids_rise_by_one_for_each_message_of_the_board(stage, ada):
-    first = post(ada, stage.name(), "one")
+    here, there = stage.name(), stage.name()
+    first = post(ada, there, "the same")
 
-    ids = [post(ada, stage.name(), "next")["id"] for _ in range(3)]
+    paths = [f"/rooms/{room}/messages" for room in (here, here, there)]
+    answers = [ada.post(path, {"author": "ada", "text": "the same"}) for path in paths]
 
+    ids = [message_in(answer)["id"] for answer in answers]
     expected = [first["id"] + n for n in (1, 2, 3)]
     expect(ids == expected, f"the ids {expected}, one higher each", ids)
+    addresses = [address_in(answer) for answer in answers]
+    expected = [f"{answer.url}/{id}" for answer, id in zip(answers, ids, strict=True)]
+    expect(addresses == expected, f"the Locations {expected}", addresses)
 
 
 @task("create")
 def test_author_and_text_come_back_as_they_were_sent(stage, ada):
-    texts = ["  two  Spaces ", "one\ntwo", "<b>bold</b> & 'quoted' \\", "Grüße, 日本, 🦦"]
+    texts = [
+        "  two  Spaces ",
+        "one\ntwo\r\nthree\tfour",
+        "<b>bold</b> & 'quoted' \\",
+        "Grüße, 日本, 🦦",
+        "e\u0301, \ufb01",  # é of two characters, and fi of one
+    ]
     for text in texts:
         answer = ada.post(f"/rooms/{stage.name()}/messages", {"author": text, "text": text})
 
@@ -125,15 +145,14 @@ def test_author_and_text_come_back_as_they_were_sent(stage, ada):
 
 @task("read", "A message is read at its address", points=1, needs="create")
 def test_the_location_of_a_message_leads_to_it(stage, ada):
-    room, text = stage.name(), f" <b>{stage.text()}</b>"
-    for _ in range(50):
-        post(ada, room, "an earlier one")
-    answer = ada.post(f"/rooms/{room}/messages", {"author": "ada", "text": text})
-    post(ada, room, "a later one")
+    path = f"/rooms/{stage.name()}/messages"
+    texts = [f" <b>{stage.text()}</b>" for _ in range(52)]
+    answers = [ada.post(path, {"author": "ada", "text": text}) for text in texts]
 
-    again = ada.get(address_in(answer))
+    for answer in (answers[0], answers[50]):
+        again = ada.get(address_in(answer))
 
-    again.expect_json(message_in(answer))
+        again.expect_json(message_in(answer))
 
 
 @task("read")
@@ -152,7 +171,7 @@ def test_a_message_that_is_not_there_is_404(stage, ada):
 @task("list", "A room's messages are listed, oldest first", points=2, needs="create")
 def test_a_room_is_listed_oldest_first_and_50_unless_told(stage, ada):
     room = stage.name()
-    messages = [post(ada, room, f" <b>{stage.text()}</b>") for _ in range(52)]
+    messages = [post(ada, room, f" <b>{stage.text()}</b>" * 40) for _ in range(52)]
 
     for query, count in (({}, 50), ({"limit": 7}, 7), ({"limit": 200}, 52)):
         listed = page_of(ada, room, **query)["messages"]
@@ -188,8 +207,10 @@ def test_following_next_gives_every_message_once_and_in_order(stage, ada):
         post(ada, other, "elsewhere")
 
     fifth = messages[4]["id"]
-    later = page_of(ada, room, after=fifth)["messages"]
+    page = page_of(ada, room, after=fifth)
+    later, last = page["messages"], messages[-1]["id"]
     expect(later == messages[5:], f"with after={fifth} the messages with a higher id", later)
+    expect(cursor_of(page) == last, f"as `next` the last message's id, {last}", page["next"])
     for limit in (1, 3, 7):
         seen = followed(ada, room, after=0, limit=limit)
 
@@ -216,17 +237,38 @@ def test_a_message_that_comes_later_is_found_from_the_last_cursor(stage, ada):
     expect(page["messages"] == [late], "the late message, after the cursor of an empty page", page)
 
 
+@task("cursor")
+def test_any_number_is_a_cursor_whoever_has_that_id(stage, ada):
+    room = stage.name()
+    post(ada, room, "early")
+    elsewhere = post(ada, stage.name(), "elsewhere")["id"]
+
+    for after in (elsewhere, 2**63 - 1):
+        page = page_of(ada, room, after=after)
+        expect(page["messages"] == [], f"no message with an id above {after}", page)
+
+    empty = page_of(ada, room, after=elsewhere)
+    late = post(ada, room, "late")
+    page = page_of(ada, room, after=cursor_of(empty))
+    expect(page["messages"] == [late], f"the message after {empty['next']}", page)
+
+
 # refuse
 
 
 @task("refuse", "Bad input is refused with a problem document", points=3, needs=("create", "list"))
 def test_a_post_that_is_no_message_is_400_and_keeps_nothing(stage, ada):
-    path = f"/rooms/{stage.name()}/messages"
+    before = post(ada, stage.name(), "before")
+    path = f"/rooms/{before['room']}/messages"
     bad = [
         b"",
         b"not json",
         b'{"author": "ada", "text": "hi"',
+        b'{"author": "ada", "text": "hi"} and more',
+        b"[" * 9000,
         b"\xff\xfe",
+        b'{"author": "ada", "text": "caf\xe9"}',
+        b'{"author": "ada", "text": "\\ud83e"}',
         b"null",
         b'["ada", "hi"]',
         b'{"text": "hi"}',
@@ -235,7 +277,10 @@ def test_a_post_that_is_no_message_is_400_and_keeps_nothing(stage, ada):
         b'{"author": " \\t", "text": "hi"}',
         b'{"author": "ada", "text": ""}',
         b'{"author": "ada", "text": " \\n\\t"}',
+        b'{"author": "ada", "text": "\\u00a0\\u3000"}',
         b'{"author": "ada", "text": null}',
+        b'{"author": null, "text": "hi"}',
+        b'{"author": "ada", "text": true}',
         b'{"author": 7, "text": "hi"}',
         b'{"author": "ada", "text": ["hi"]}',
     ]
@@ -243,8 +288,7 @@ def test_a_post_that_is_no_message_is_400_and_keeps_nothing(stage, ada):
     for body in bad:
         ada.request("POST", path, body, headers=JSON).expect_problem(400)
 
-    page = ada.get(path).json()
-    expect(page.get("messages") == [], "that none of it was kept", page)
+    expect_nothing_kept(ada, before)
 
 
 @task("refuse")
@@ -262,7 +306,8 @@ def test_a_number_that_is_none_or_out_of_range_is_400(stage, ada):
 
 @task("refuse")
 def test_what_is_too_long_is_413_and_what_is_not_json_is_415(stage, ada):
-    path = f"/rooms/{stage.name()}/messages"
+    before = post(ada, stage.name(), "before")
+    path = f"/rooms/{before['room']}/messages"
     body = b'{"author": "ada", "text": "hi"}'
     too_big = body.ljust(16 * 1024 + 1)
 
@@ -270,10 +315,11 @@ def test_what_is_too_long_is_413_and_what_is_not_json_is_415(stage, ada):
         answer = ada.post(path, {"author": "ada", "text": text})
         answer.expect_problem(413, next="The text has 2,001 characters, one too many.")
     ada.request("POST", path, too_big, headers=JSON).expect_problem(413)
-    ada.request("POST", path, body, headers={"Content-Type": "text/plain"}).expect_problem(415)
+    ada.post(path, {"author": "🦦" * 4096, "text": "hi"}).expect_problem(413)
+    for other in ("text/plain", "application/json-seq"):
+        ada.request("POST", path, body, headers={"Content-Type": other}).expect_problem(415)
 
-    page = ada.get(path).json()
-    expect(page.get("messages") == [], "that none of it was kept", page)
+    expect_nothing_kept(ada, before)
 
 
 @task("refuse")
@@ -281,11 +327,12 @@ def test_what_is_as_long_as_it_may_be_is_accepted(stage, ada):
     path = f"/rooms/{stage.name()}/messages"
     longest = {"author": "ada", "text": "🦦" * 2000}
     biggest = b'{"author": "ada", "text": "hi"}'.ljust(16 * 1024)
+    with_charset = {"Content-Type": "application/json; charset=utf-8"}
 
     answer = ada.post(path, longest)
     answer.expect_status(201, next="The text has 2,000 characters: so many are accepted.")
     message = message_in(answer)
-    ada.request("POST", path, biggest, headers=JSON).expect_status(201)
+    ada.request("POST", path, biggest, headers=with_charset).expect_status(201)
 
     got = f"{len(message['text'])} characters"
     expect(message["text"] == longest["text"], "2000 characters, each 🦦", got)
@@ -296,11 +343,13 @@ def test_an_unknown_place_is_404_and_a_wrong_method_405(stage, ada):
     message = post(ada, stage.name(), "hi")
     path = f"/rooms/{message['room']}/messages"
 
+    ada.get("/nothing").expect_problem(404)
     ada.get(f"{path}/{message['id'] + 1}").expect_problem(404)
-    for name in ("Lobby", "a_b", "x" * 33, "caf%C3%A9", "a%20b", "a%0A"):
+    for name in ("Lobby", "a_b", "a.b", "x" * 33, "caf%C3%A9", "%D9%A3", "a%20b", "a%0A"):
         ada.get(f"/rooms/{name}/messages").expect_problem(404)
         ada.post(f"/rooms/{name}/messages", {"author": "ada", "text": "hi"}).expect_problem(404)
-    ada.request("DELETE", path).expect_problem(405)
+    for address in (path, f"{path}/{message['id']}"):
+        ada.request("DELETE", address).expect_problem(405)
 
 
 # rooms
@@ -309,7 +358,7 @@ def test_an_unknown_place_is_404_and_a_wrong_method_405(stage, ada):
 @task("rooms", "One room never shows another's messages", points=1, needs=("read", "list"))
 def test_each_room_shows_its_own_messages_and_no_other(stage, ada):
     name = stage.name()
-    rooms = ["0", "-", "a" * 32, name, name + "-2", "x" + name]
+    rooms = ["0", "-", "a" * 32, "a" * 31 + "b", name, name + "-2", "x" + name]
 
     messages = {room: post(ada, room, stage.text()) for room in rooms}
 
@@ -323,7 +372,9 @@ def test_a_message_is_not_found_in_another_room(stage, ada):
     room = stage.name()
     message = post(ada, room, stage.text())
 
-    for other in (stage.name(), room + "-2", "x" + room, room[:-1], room[1:]):
+    alike = (room + "-2", "x" + room, room[:-1], room[1:], room[::-1], room.replace("-", ""))
+    for other in (stage.name(), *alike):
+        post(ada, other, "elsewhere")
         answer = ada.get(f"/rooms/{other}/messages/{message['id']}")
 
         answer.expect_status(404)
@@ -332,7 +383,7 @@ def test_a_message_is_not_found_in_another_room(stage, ada):
 # keep
 
 
-@task("keep", "What was answered 201 is kept", points=2, needs="list")
+@task("keep", "What was answered 201 is kept", points=2, needs=("read", "list"))
 def test_a_killed_and_restarted_server_has_every_message_it_answered_201_for(stage):
     server, room = stage.serve(), stage.name()
     before = [post(server.client("ada"), room, stage.text()) for _ in range(3)]
@@ -342,6 +393,8 @@ def test_a_killed_and_restarted_server_has_every_message_it_answered_201_for(sta
 
     kept = page_of(bob, room)["messages"]
     expect(kept == before, "the 3 messages from before the restart", kept)
+    for message in before:
+        bob.get(f"/rooms/{room}/messages/{message['id']}").expect_json(message)
     following = post(bob, room, "after")["id"]
     expect(following == before[-1]["id"] + 1, f"the id {before[-1]['id'] + 1}", following)
 

@@ -28,7 +28,8 @@ def card(
     lines.append(f"next: {getattr(error, 'next', '') or hint}")
     if verbose and stage:
         lines += _printed(stage)
-    return "\n".join(lines)
+    # Half a character, which JSON can name, has no place in a report's file.
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
 
 def _in_your_code(where: list[dict], told: str) -> list[str]:

@@ -172,6 +172,7 @@ class Child:
         """Run a file as `python program args` would, to the end of this process."""
         path = os.path.join(self.folder, program)
         sys.argv = [path, *args]
+        sys.stdout.reconfigure(line_buffering=False)  # as Python has it for a pipe
         threading.excepthook = self._thread_fault
         try:
             runpy.run_path(path, run_name="__main__")
@@ -431,6 +432,7 @@ def restrain() -> None:
     random.seed(secrets.token_bytes(16))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.dont_write_bytecode = True
+    sys.stdout.reconfigure(line_buffering=True)  # What is printed is there when a test has failed.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

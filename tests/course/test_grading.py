@@ -153,6 +153,21 @@ def test_verbose_shows_what_the_code_printed(tree):
     assert "your code's stdout:\n    so far" in grade(tree, how="verbose")["two"][2]
 
 
+def test_where_and_how_one_calls_it_changes_nothing_for_the_code(tree):
+    code = "import sys, time; return [time.timezone, sys.stdout.write_through]"
+    answer(tree, "return 2", code)
+
+    message = grade(tree, TZ="UTC", PYTHONUNBUFFERED="1")["two"][2]
+
+    assert "got: [-32400, false]" in message
+
+
+def test_half_a_character_is_told_by_its_number(tree):
+    answer(tree, "return 2", 'return "\\ud83e"')
+
+    assert r"got: \ud83e" in grade(tree)["two"][2]
+
+
 def test_each_test_has_a_fresh_process(tree):
     answer(tree, "def one(): return 1", "calls = []\ndef one(): calls.append(1); return len(calls)")
 
