@@ -152,7 +152,7 @@ def _all_of(lesson: Lesson) -> list[Answer]:
 
 def _say(judged: list[Judged]) -> int:
     for one in judged:
-        print(f"{'✗' if one.mistake else '–' if one.skipped else '✓'} {one.what}")
+        print(f"{'✗' if one.mistake else '-' if one.skipped else '✓'} {one.what}")
         if said := one.mistake or one.skipped:
             print("\n".join("    " + line for line in said.split("\n")))
     mistakes = sum(bool(one.mistake) for one in judged)
