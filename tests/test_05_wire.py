@@ -300,6 +300,7 @@ GOOD_REQUESTS = [
         [*(HANDSHAKE | {"Connection": "keep-alive,upgrade"}).items()],
     ),
     ("Connection twice, one a line", [("Connection", "keep-alive"), *HANDSHAKE.items()]),
+    ("Upgrade twice, one a line", [("Upgrade", "h2c"), *HANDSHAKE.items()]),
     ("Connection again, at the end", [*HANDSHAKE.items(), ("Connection", "keep-alive")]),
     ("with an origin", [*HANDSHAKE.items(), ("Origin", "http://localhost:5000")]),
     ("with an offer", [*HANDSHAKE.items(), ("Sec-WebSocket-Extensions", "permessage-deflate")]),
@@ -307,6 +308,7 @@ GOOD_REQUESTS = [
 NO_HANDSHAKES = [
     ("POST, not GET", "POST", "HTTP/1.1", HANDSHAKE),
     ("HEAD, not GET", "HEAD", "HTTP/1.1", HANDSHAKE),
+    ("get, not GET", "get", "HTTP/1.1", HANDSHAKE),
     ("HTTP/1.0, not 1.1", "GET", "HTTP/1.0", HANDSHAKE),
     ("no word of a WebSocket", "GET", "HTTP/1.1", {"Host": "127.0.0.1:5005", "Accept": "*/*"}),
     ("no Host", "GET", "HTTP/1.1", without("Host")),
@@ -338,6 +340,18 @@ NO_HANDSHAKES = [
     ),
     ("a key cut short", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": KEY[:-1]}),
     ("a key with a stray !", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "!" + KEY}),
+    (
+        "a key with a space",
+        "GET",
+        "HTTP/1.1",
+        HANDSHAKE | {"Sec-WebSocket-Key": f"{KEY[:8]} {KEY[8:]}"},
+    ),
+    (
+        "a key with - and _",
+        "GET",
+        "HTTP/1.1",
+        HANDSHAKE | {"Sec-WebSocket-Key": f"-_{KEY[2:]}"},
+    ),
     ("a key with an accent", "GET", "HTTP/1.1", HANDSHAKE | {"Sec-WebSocket-Key": "é" + KEY[1:]}),
     ("no version", "GET", "HTTP/1.1", without("Sec-WebSocket-Version")),
 ]
@@ -374,10 +388,21 @@ def test_two_keys_are_none(codec):
 
 @task("request")
 def test_another_version_is_refused_with_426_and_the_one_that_is_spoken(codec):
-    for version in ("8", "7", "14", "0", "013", "thirteen"):
+    for version in ("8", "7", "14", "0", "013", "thirteen", "13, 8"):
         headers = [[*pair] for pair in (HANDSHAKE | {"Sec-WebSocket-Version": version}).items()]
 
         codec.expect(["refused", 426, "13"], "request", "GET", "HTTP/1.1", headers)
+
+
+@task("request")
+def test_what_breaks_another_rule_too_is_refused_with_400(codec):
+    for name, method, version, headers in NO_HANDSHAKES[:-1]:  # The last has no other fault.
+        headers = [[*pair] for pair in (headers | {"Sec-WebSocket-Version": "8"}).items()]
+
+        got = codec("request", method, version, headers)
+
+        wanted = f"Refusal 400 ({name}, and version 8)"
+        codec.hold(got[:2] == ["refused", 400], wanted, "request", got)
 
 
 # encode
@@ -512,6 +537,7 @@ def test_a_reserved_bit_is_refused(codec):
 def test_an_unknown_opcode_is_refused(codec):
     for opcode in UNKNOWN:
         codec.expect([[], 1002], "decode", False, [plain(opcode, b"hi").hex()], LIMIT)
+        codec.expect([[], 1002], "decode", False, [plain(opcode).hex()], LIMIT)
 
 
 @task("decode")
@@ -525,9 +551,10 @@ def test_a_length_in_a_longer_form_than_it_needs_is_refused(codec):
 @task("decode")
 def test_a_payload_over_the_limit_is_refused_before_it_comes(codec):
     for limit, length in ((10, 11), (125, 126), (1000, 1001), (LIMIT, LIMIT + 1), (LIMIT, 2**40)):
-        head = plain(BINARY, length=length)
+        for opcode, fin in ((BINARY, True), (TEXT, False), (CONTINUATION, False)):
+            head = plain(opcode, fin=fin, length=length)
 
-        codec.expect([[], 1009], "decode", False, [head.hex()], limit)
+            codec.expect([[], 1009], "decode", False, [head.hex()], limit)
     data = plain(BINARY, bytes(1000))
     codec.expect([[[BINARY, bytes(1000).hex(), True]], 0], "decode", False, [data.hex()], 1000)
 
@@ -591,7 +618,7 @@ def test_a_mask_of_zeros_is_a_mask(codec):
 
 @task("mask")
 def test_the_wrong_side_with_a_mask_is_refused(codec):
-    for opcode in (TEXT, BINARY, PING, CLOSE):
+    for opcode in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
         codec.expect([[], 1002], "decode", True, [plain(opcode).hex() + "00000000"], LIMIT)
         codec.expect([[], 1002], "decode", False, [frame(opcode).hex()], LIMIT)
 
@@ -648,8 +675,10 @@ def parts(*frames: tuple) -> list:
 @task("fragments", "Fragments become messages", points=2)
 def test_a_frame_alone_is_a_message(codec):
     frames = parts((TEXT, "hü 🦦".encode(), True), (BINARY, b"\x00\xff", True), (TEXT, b"", True))
+    marked = parts((TEXT, "\ufeffa".encode(), True))
 
     codec.expect([["hü 🦦", ["00ff"], ""], 0], "join", frames, LIMIT)
+    codec.expect([["\ufeffa"], 0], "join", marked, LIMIT)
 
 
 @task("fragments")
@@ -695,10 +724,12 @@ def test_a_character_may_be_cut_between_two_fragments(codec):
 @task("fragments")
 def test_a_continuation_of_nothing_is_refused(codec):
     again = [(TEXT, b"done", True), (CONTINUATION, b"more", True)]
+    late = [(TEXT, b"do", False), (CONTINUATION, b"ne", True), (CONTINUATION, b"more", True)]
 
     codec.expect([[], 1002], "join", parts((CONTINUATION, b"hi", True)), LIMIT)
     codec.expect([[], 1002], "join", parts((CONTINUATION, b"hi", False)), LIMIT)
     codec.expect([["done"], 1002], "join", parts(*again), LIMIT)
+    codec.expect([[None, "done"], 1002], "join", parts(*late), LIMIT)
 
 
 @task("fragments")
@@ -711,7 +742,7 @@ def test_a_message_that_begins_within_another_is_refused(codec):
 
 @task("fragments")
 def test_a_text_that_is_not_utf_8_is_refused(codec):
-    for data in ("c328", "eda080", "f4908080", "c0af", "ff", "61e282", "f0", "80"):
+    for data in ("c328", "eda080", "f4908080", "c0af", "c080", "ff", "61e282", "f0", "80"):
         codec.expect([[], 1007], "join", [[TEXT, data, True]], LIMIT)
 
 
@@ -720,6 +751,7 @@ def test_a_text_is_refused_at_its_first_wrong_byte_not_at_its_end(codec):
     frames = parts((TEXT, b"good", False), (CONTINUATION, b"\xff", False))
 
     codec.expect([[None], 1007], "join", frames, LIMIT)
+    codec.expect([[], 1007], "join", parts((TEXT, b"\xff", False)), LIMIT)
 
 
 @task("fragments")
@@ -738,12 +770,17 @@ def test_a_binary_message_may_hold_anything(codec):
 
 @task("fragments")
 def test_all_fragments_together_may_not_go_over_the_limit(codec):
-    start = [(BINARY, b"12345", False), (PING, b"67", True), (CONTINUATION, b"67890", False)]
+    cases = [
+        (BINARY, b"12345", [b"1234567890".hex()]),
+        (TEXT, "1üü".encode(), "1üü67890"),  # The limit is in bytes.
+    ]
+    for opcode, first, message in cases:
+        start = [(opcode, first, False), (PING, b"67", True), (CONTINUATION, b"67890", False)]
 
-    last = (CONTINUATION, b"", True)
-    codec.expect([[None, None, None, [b"1234567890".hex()]], 0], "join", parts(*start, last), 10)
-    over = (CONTINUATION, b"1", False)
-    codec.expect([[None, None, None], 1009], "join", parts(*start, over), 10)
+        last = (CONTINUATION, b"", True)
+        codec.expect([[None, None, None, message], 0], "join", parts(*start, last), 10)
+        over = (CONTINUATION, b"1", False)
+        codec.expect([[None, None, None], 1009], "join", parts(*start, over), 10)
 
 
 # What the two libraries make of a stream of bytes: events, and the code that they close with or 0.
@@ -833,7 +870,7 @@ def test_a_close_payload_is_the_code_and_then_the_reason(codec):
 
 @task("close")
 def test_a_close_payload_is_parsed_back(codec):
-    for code, reason in ((1000, ""), (1001, "größer 🦦"), (4999, "a" * 123)):
+    for code, reason in ((1000, ""), (1001, "größer 🦦"), (3000, " a\n"), (4999, "a" * 123)):
         codec.expect([code, reason], "parse_close", closing(code, reason.encode()))
 
 
@@ -864,6 +901,7 @@ def test_one_byte_is_no_code(codec):
 @task("close")
 def test_a_reason_is_utf_8_of_at_most_123_bytes(codec):
     codec.expect(["violation", 1007], "parse_close", closing(1000, b"\xff"))
+    codec.expect(["violation", 1007], "parse_close", closing(1000, b"\xed\xa0\x80"))
     codec.expect("ValueError", "close_payload", 1000, "a" * 124)
     codec.expect("ValueError", "close_payload", 1000, "ü" * 62)
     codec.expect("03e8" + "c3bc" * 61, "close_payload", 1000, "ü" * 61)
@@ -1073,6 +1111,7 @@ SIZES: list[Case] = [
     ("bytes over the limit", [frame(BINARY, length=LIMIT + 1)], [], 1009),
     ("far over the limit", [frame(BINARY, length=2**40)], [], 1009),
     ("fragments over the limit", TOO_BIG, [], 1009),
+    ("a part far over it", [text("a", False), frame(CONTINUATION, length=2**40)], [], 1009),
     ("20 messages at once", [text(f"{n}") for n in range(20)], [f"{n}" for n in range(20)], 1000),
     *(
         (f"{n} bytes, their length in {form}", [frame(BINARY, bytes(n), form=form)], [], 1002)

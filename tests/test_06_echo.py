@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from course.grading import Server, expect, task
 from course.grading.expect import Unmet
 from course.grading.processes import PATIENCE
 from course.grading.sockets import CLOSE, TEXT, RawSocket, Socket
-from course.grading.stage import eventually, in_threads
+from course.grading.stage import SECONDS, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "06_echo.py"
 MEBIBYTE = 2**20
+PING, PONG = 0x9, 0xA  # opcodes (RFC 6455, section 5.2)
+ANSWER = 1.0  # seconds, as in app.py
 EARLY = 0.9  # A clock may be coarse: a silence counts when this part of it has passed.
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -58,7 +61,7 @@ def expect_count(person: Socket, number: int) -> None:
 @task("greet", "The server speaks first", points=1)
 def test_a_client_is_greeted_by_its_name_before_it_says_anything(stage):
     server = stage.serve()
-    for name in ("ada", stage.name()):
+    for name in ("ada", stage.name(), "ada"):
         person = server.socket(name, f"/echo?name={name}")
 
         person.expect(f"hello, {name}")
@@ -70,10 +73,13 @@ def test_a_client_is_greeted_by_its_name_before_it_says_anything(stage):
 @task("echo", "What is sent comes back", points=2, needs="greet")
 def test_text_comes_back_as_text_and_bytes_as_bytes(stage):
     ada = enter(stage.serve(), "ada")
-    texts = [stage.text(), "", " ", "0", "null", "counts", "Grüße, 日本, 🦦"]
+    texts = [stage.text(), "", " ", "0", "null", "counts", "Grüße, 日本, 🦦", "e\u0301"]
+    messages = [*texts, stage.text().encode(), b"", b"\x00\xff", b"count", b"bye"]
 
-    for data in (*texts, stage.text().encode(), b"", b"\x00\xff", b"count", b"bye"):
+    for data in messages:
         expect_echo(ada, data)
+
+    expect_count(ada, len(messages) + 1)
 
 
 @task("echo")
@@ -86,6 +92,7 @@ def test_a_thousand_messages_come_back_in_order(stage):
 
     for text in texts:
         ada.expect(text)
+    expect_count(ada, 1001)
 
 
 @task("echo")
@@ -170,8 +177,8 @@ def test_what_was_sent_before_bye_is_answered_before_the_close(stage):
 # idle
 
 
-def talked(person: Socket, seconds: float) -> tuple[float, Unmet | None]:
-    """Talk without a pause for so long.
+def talked(person: Socket, data: str | bytes, seconds: float) -> tuple[float, Unmet | None]:
+    """Send the same message without a pause for so long.
 
     Returns how long the slowest answer took, in seconds, and what went wrong, if anything did.
     """
@@ -179,16 +186,37 @@ def talked(person: Socket, seconds: float) -> tuple[float, Unmet | None]:
     while fault is None and time.monotonic() < start + seconds:
         sent_at = time.monotonic()
         try:
-            expect_echo(person, "still here")
+            expect_echo(person, data)
         except Unmet as unmet:
             fault = unmet
         slowest = max(slowest, time.monotonic() - sent_at)
     return slowest, fault
 
 
+def expect_stay(stage, data: str | bytes) -> Socket:
+    """Hold that who sends this message over and over stays for longer than a silence may last."""
+    for idle in (0.3, 1.5, 7.5):  # The longer ones are for a machine that was too slow to tell.
+        person = enter(stage.serve(IDLE=idle * PATIENCE), "ada")
+        slowest, fault = talked(person, data, 1.5 * idle * PATIENCE)
+        if slowest < idle * PATIENCE / 2:
+            break
+    if fault:
+        raise fault
+    return person
+
+
+def ping_on(person: RawSocket) -> tuple[int, bytes]:
+    """Ping, and wait for the pong, over and over; return the first frame that is no pong."""
+    end, opcode, payload = time.monotonic() + SECONDS * PATIENCE, PONG, b""
+    while opcode == PONG and time.monotonic() < end:
+        person.send(PING)
+        opcode, payload = person.receive()
+    return opcode, payload
+
+
 @task("idle", "Silence ends in close 4408", points=1, needs="echo")
 def test_a_client_that_says_nothing_is_closed_with_4408(stage):
-    for idle in (0.3, 0.1):
+    for idle in (1.5, 0.1):
         server, start = stage.serve(IDLE=idle), time.monotonic()
 
         enter(server, "ada").expect_close(4408)
@@ -199,15 +227,10 @@ def test_a_client_that_says_nothing_is_closed_with_4408(stage):
 
 @task("idle")
 def test_a_client_that_talks_may_stay(stage):
-    for idle in (0.3, 1.5, 7.5):  # The longer ones are for a machine that was too slow to tell.
-        ada = enter(stage.serve(IDLE=idle * PATIENCE), "ada")
-        slowest, fault = talked(ada, 1.5 * idle * PATIENCE)
-        if slowest < idle * PATIENCE / 2:
-            break
-    if fault:
-        raise fault
+    for data in ("still here", "", b""):
+        ada = expect_stay(stage, data)
 
-    ada.expect_close(4408)
+        ada.expect_close(4408)
 
 
 @task("idle")
@@ -218,15 +241,29 @@ def test_an_empty_message_is_no_silence(stage):
         expect_echo(ada, data)
 
 
+@task("idle")
+def test_pings_are_no_messages(stage):
+    ada = enter_raw(stage.serve(IDLE=PATIENCE), "ada")
+
+    opcode, payload = ping_on(ada)
+
+    got = f"close {int.from_bytes(payload[:2], 'big')}" if opcode == CLOSE else "only pongs"
+    expect(got == "close 4408", "close 4408 for who only pings", got)
+
+
 # crash
 
 
-def expect_logged(server: Server, error: str) -> None:
-    """Hold that the app's log has the traceback of an error."""
+# What a reason might give away.
+CODE = re.compile(r"Traceback|division|invalid|replies|mean\(|\.py|line \d")
+
+
+def expect_logged(server: Server, error: str, tracebacks: int = 1) -> None:
+    """Hold that the app's log has the traceback of an error, and as many as there were bugs."""
 
     def met() -> bool:
         log = server.log()
-        return "Traceback (most recent call last)" in log and error in log
+        return log.count("Traceback (most recent call last)") >= tracebacks and error in log
 
     def got() -> str:
         return server.log().strip() or "nothing"
@@ -241,8 +278,8 @@ def test_a_bug_closes_its_connection_with_1011_and_is_logged(stage):
         "mean 4 two": "ValueError",
         "mean 1" + 400 * "0": "OverflowError",
     }
-    for text, error in cases.items():
-        server = stage.serve()
+    server = stage.serve()
+    for number, (text, error) in enumerate(cases.items(), start=1):
         ada = enter(server, "ada")
         ada.send("mean 4 6")
         ada.expect("5")
@@ -250,22 +287,30 @@ def test_a_bug_closes_its_connection_with_1011_and_is_logged(stage):
         ada.send(text)
 
         reason = ada.expect_close(1011)
-        expect_logged(server, error)
-        told = any(word in reason for word in (error, "Traceback", "division", "invalid"))
+        expect_logged(server, error, tracebacks=number)
+        told = error in reason or CODE.search(reason)
         expect(not told, "a reason that says nothing of the code", reason)
 
 
 @task("crash")
 def test_a_bug_may_raise_anything(stage):
-    for error in ("FileNotFoundError", "TimeoutError", "BrokenPipeError", "KeyError"):
-        server = stage.serve()
-        server.probe(PROBES, "break_mean", error, says=f"mean() raises {error} from now on")
+    for error in (
+        "FileNotFoundError",
+        "TimeoutError",
+        "BrokenPipeError",
+        "KeyError",
+        "RuntimeError",
+        "Surprise",
+    ):
+        server, words = stage.serve(), stage.text()
+        server.probe(PROBES, "break_mean", error, words, says=f"mean() raises {error} from now on")
         ada = enter(server, "ada")
 
         ada.send("mean 1")
 
-        ada.expect_close(1011)
+        reason = ada.expect_close(1011)
         expect_logged(server, error)
+        expect(words not in reason, "a reason that says nothing of the code", reason)
 
 
 @task("crash")
@@ -353,7 +398,14 @@ def vanish_during(stage, method: str, text: str, vanish: Callable[[Socket], None
 
 @task("gone")
 def test_send_raises_connection_closed_however_the_client_went(stage):
-    for error in ("ConnectionClosed", "OSError", "LocalProtocolError"):
+    for error in (
+        "ConnectionClosed",
+        "LocalProtocolError",
+        "BrokenPipeError",
+        "ConnectionResetError",
+        "TimeoutError",
+        "OSError",
+    ):
         raised = stage.probe(PROBES, "raised_by_send", error)
 
         expect(
@@ -378,6 +430,7 @@ def test_a_client_that_does_not_answer_the_close_is_cut_off(stage):
     patient, strict = stage.serve(), stage.serve(IDLE=0.1)
     before = [patient.census(), strict.census()]
     ada, bob = enter_raw(patient, "ada"), enter_raw(strict, "bob")
+    start = time.monotonic()
     ada.send(TEXT, b"bye")
 
     ada.expect_close(1000)
@@ -386,7 +439,19 @@ def test_a_client_that_does_not_answer_the_close_is_cut_off(stage):
     ada.expect_end()
     bob.expect_end()
     expect_nothing_left(patient, before[0])
+    lasted = time.monotonic() - start
+    expect(lasted >= ANSWER * EARLY, f"{ANSWER} s for the client to answer", f"{lasted:.3f} s")
     expect_nothing_left(strict, before[1])
+
+
+@task("gone")
+def test_what_is_still_open_when_the_handler_ends_is_closed_with_1000(stage):
+    server = stage.serve()
+    server.probe(PROBES, "end_handler", says="ws.receive() raises ConnectionClosed from now on")
+
+    ada = enter(server, "ada")
+
+    ada.expect_close(1000)
 
 
 @task("gone")
@@ -429,6 +494,7 @@ def test_a_request_without_a_good_name_is_answered_400(stage):
         "?name=ada%20b",
         "?name=ada%0A",
         "?name=%C3%A4da",
+        "?name=%D9%A3",
         "?name=a_b",
         f"?name={33 * 'a'}",
         "?other=ada",

@@ -38,6 +38,11 @@ def as_hex(value: object) -> str:
     return bytes(value).hex() if isinstance(value, bytes | bytearray) else f"no bytes: {value!r}"
 
 
+def binary(message: object) -> str:
+    """Return a binary message in hex; anything but `bytes`, a bytearray too, is called none."""
+    return message.hex() if type(message) is bytes else f"no bytes: {message!r}"
+
+
 def accept_key(key: str) -> str | list:
     """Return the answer to a key, or the type of what is no text, in a list."""
     value = wire.accept_key(key)
@@ -87,7 +92,7 @@ def join(frames: list, limit: int) -> list:
     try:
         for opcode, payload, fin in frames:
             message = messages.feed(wire.Frame(opcode, bytes.fromhex(payload), fin))
-            given.append(message if message is None or type(message) is str else [as_hex(message)])
+            given.append(message if message is None or type(message) is str else [binary(message)])
     except wire.Violation as violation:
         return [given, noted(violation).code]
     return [given, 0]
