@@ -17,7 +17,9 @@ from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, Scripte
 JSON = {"Content-Type": "application/json"}
 COST = ["requests", "empty", "bytes_sent", "bytes_received", "messages", "mean_age"]
 LATER = Reply(503, {"Retry-After": "60"})
+PROXY = Reply(200, {"Content-Type": "text/html", "ETag": '"proxy"'}, b"<h1>Welcome</h1>")
 EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
+MOMENT = 0.5  # seconds that a program has to get from an answer to its wait
 NEAR = 0.002  # seconds; ages are in milliseconds
 
 
@@ -102,6 +104,8 @@ def cost_of(program: Program, board: ScriptedBoard) -> dict:
 def test_a_room_is_read_to_its_end_page_after_page(stage, board):
     for _ in range(401):
         board.post()
+    for message in board.messages[-2:]:
+        message["text"] = "  the same, twice  "
 
     program = read(stage, board, 30)
 
@@ -112,6 +116,7 @@ def test_a_room_is_read_to_its_end_page_after_page(stage, board):
 
 @task("cursor")
 def test_each_request_asks_only_for_what_is_new(stage, board):
+    board.order(Reply(200, JSON, b'{"messages": [], "next": 1}'))  # The first id is above 1.
     program = read(stage, board, 0.01)
     for number in (1, 2, 3):
         board.wait_for(3 * number, program)
@@ -124,7 +129,7 @@ def test_each_request_asks_only_for_what_is_new(stage, board):
     for exchange in board.log:
         after = int(exchange.query.get("after", "0"))
         expect(after == cursor, f"a request with after={cursor}", exchange.target)
-        cursor = exchange.messages[-1]["id"] if exchange.messages else cursor
+        cursor = exchange.messages[-1]["id"] if exchange.messages else max(cursor, 1)
 
 
 @task("cursor")
@@ -154,28 +159,31 @@ def test_an_answer_that_the_client_has_is_304_without_a_body(stage):
     ada.post(path, {"author": "ada", "text": stage.text()})
     tag = tag_of(ada.get(path))
 
-    for has in (tag, f'"another", {tag}', f"W/{tag}", "*"):
+    several = (f'"a", {tag}', f'"a",{tag}', f'"a", W/{tag}', f'{tag}, "a"')
+    for has in (tag, f"W/{tag}", "*", *several):
         again = ada.get(path, headers={"If-None-Match": has})
 
         again.expect_status(304)
         expect(again.body == b"", "no body", again.body.decode("utf-8", "replace"))
         expect(tag_of(again) == tag, f"the same ETag, {tag}", again.headers["ETag"])
-    ada.get(path, headers={"If-None-Match": '"another"'}).json()
+    for has in ('"a"', '"a", "b"', f'{tag[:-1]}x"'):
+        ada.get(path, headers={"If-None-Match": has}).json()
 
 
 @task("etag")
 def test_the_tag_changes_when_the_answer_does_and_only_then(stage):
     ada, path = stage.serve().client("ada"), f"/rooms/{stage.name()}/messages"
     ada.post(path, {"author": "ada", "text": stage.text()})
-    tag = tag_of(ada.get(path))
+    tag, first = tag_of(ada.get(path)), tag_of(ada.get(path, limit=1))
 
     ada.post(f"/rooms/{stage.name()}/messages", {"author": "ada", "text": "elsewhere"})
     same = tag_of(ada.get(path))
     ada.post(path, {"author": "ada", "text": stage.text()})
-    other = tag_of(ada.get(path))
+    other, same_first = tag_of(ada.get(path)), tag_of(ada.get(path, limit=1))
 
     expect(same == tag, f"{tag} still, since the answer is the same", same)
     expect(other != tag, "another ETag, since there is a new message", other)
+    expect(same_first == first, f"{first} still, since the first page is the same", same_first)
 
 
 @task("etag")
@@ -185,8 +193,9 @@ def test_two_answers_that_differ_never_share_a_tag(stage):
         for _ in range(3):
             ada.post(path, {"author": "ada", "text": "hi"})
         first = ada.get(path, limit=1).json()["next"]
+        second = ada.get(path, limit=2).json()["next"]
         last = ada.get(path).json()["next"]
-        afters = [{"after": after} for after in (first, last, last + 1)]
+        afters = [{"after": after} for after in (first, second, last, last + 1)]
         for query in ({}, {"limit": 1}, *afters, {"after": first, "limit": 1}):
             answer = ada.get(path, **query)
 
@@ -239,19 +248,29 @@ def test_a_304_is_an_answer_and_no_fault(stage, board):
 @task("faults", "Faults lose nothing and repeat nothing", points=3, needs="cursor")
 def test_backoff_is_random_between_half_and_the_whole_of_a_doubled_interval(stage):
     backoff = stage.function("client", "backoff")
-    cases = [(1, 0.5), (2, 0.5), (3, 0.25), (4, 1.0), (6, 1.0), (50, 0.2), (5000, 0.2)]
+    cases = [(1, 0.5), (2, 0.5), (3, 0.25), (4, 1.0), (6, 1.0), (12, 0.005), (1, 60.0)]
 
-    for failures, interval in cases:
+    for failures, interval in [*cases, (50, 0.2), (5000, 0.2)]:
         whole, seconds = min(30.0, interval * 2 ** min(failures, 50)), []
-        for _ in range(40):
+        for _ in range(100):
             seconds.append(backoff(failures, interval))
 
             number = type(seconds[-1]) in (int, float)
             expect(number, "a number of seconds", seconds[-1])
             inside = whole / 2 - 1e-9 <= seconds[-1] <= whole + 1e-9
             expect(inside, f"a wait from {whole / 2:g} to {whole:g} s", seconds[-1])
-        spread = max(seconds) - min(seconds)
-        expect(spread > whole / 8, "waits that differ by chance", seconds[:5])
+        met = min(seconds) < whole * 2 / 3 and max(seconds) > whole * 5 / 6
+        wanted = f"100 waits by chance from all between {whole / 2:g} and {whole:g} s"
+        expect(met, wanted, f"none below {min(seconds):g} s or above {max(seconds):g} s")
+
+
+@task("faults")
+def test_two_clients_draw_waits_of_their_own(stage):
+    one, other = (stage.function("client", "backoff") for _ in range(2))
+
+    waits = [[backoff(3, 1.0) for _ in range(5)] for backoff in (one, other)]
+
+    expect(waits[0] != waits[1], "other waits than those of another client", waits[1])
 
 
 @task("faults")
@@ -263,14 +282,20 @@ def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stag
     faults = [
         Reply(500),
         Reply(503),
+        Reply(400),
+        Reply(401),
         Reply(404, JSON, b'{"status": 404}'),
         CUT,
-        Reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome to the proxy</h1>"),
+        PROXY,
         Reply(200, JSON, b""),
         Reply(200, JSON, b"null"),
         Reply(200, JSON, b'["messages"]'),
         Reply(200, JSON, b'{"error": "try later"}'),
         Reply(200, JSON, b'{"messages": null, "next": 1000000}'),
+        Reply(200, JSON, b'{"messages": {}, "next": 9}'),
+        Reply(200, JSON, b'{"messages": [], "next": null}'),
+        Reply(200, JSON, b'{"messages": [], "next": "7"}'),
+        Reply(200, JSON, b'{"next": 9}'),
     ]
     board.before_answer = three_posts
     for fault in faults:
@@ -284,12 +309,23 @@ def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stag
 
 @task("faults")
 def test_the_wait_doubles_as_long_as_the_board_fails(stage, board):
-    board.order(*[Reply(500)] * 4)
+    board.order(Reply(404), PROXY, Reply(200, JSON, b"null"), CUT)
 
-    program = read(stage, board, 0.01)
+    program = read(stage, board, 0.03)
 
     log = board.wait_for(5, program)
-    expect_waits(log, [0.01, 0.02, 0.04, 0.08])
+    expect_waits(log, [0.03, 0.06, 0.12, 0.24])
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_a_dozen_failures_are_not_the_end(stage, board):
+    # What the board asks for once is for once: each time, it would take too long.
+    board.order(Reply(503, {"Retry-After": "1"}), *[Reply(500)] * 11)
+
+    program = read(stage, board, 0.0001)
+
+    board.wait_for(13, program)
     expect_all_read(program, board)
 
 
@@ -305,23 +341,49 @@ def test_a_board_that_asks_for_less_is_spared_all_the_same(stage, board):
 
 
 @task("faults")
+def test_so_is_a_board_that_asks_for_less_than_the_interval(stage, board):
+    board.order(Reply(503, {"Retry-After": "1"}))
+
+    program = read(stage, board, 1.3)
+
+    log = board.wait_for(2, program)
+    expect_waits(log, [1.3])
+    expect_all_read(program, board)
+
+
+@task("faults")
 def test_after_a_good_answer_the_backoff_starts_again(stage, board):
-    board.order(*[Reply(500), GOOD] * 14)
+    board.order(*[Reply(500), Reply(500), GOOD] * 10)
 
     program = read(stage, board, 0.005)
 
-    board.wait_for(29, program)
+    board.wait_for(31, program)
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_a_fault_takes_no_tag_away_and_brings_none(stage, board):
+    board.post()
+    board.order(GOOD, GOOD, Reply(500), PROXY)
+
+    program = read(stage, board, 0.01)
+
+    log = board.wait_for(6, program)
+    tag = log[1].tag
+    for exchange in log[2:]:
+        has = exchange.headers.get("if-none-match", "none")
+        expect(tag in has, f"If-None-Match: {tag}, of the last good answer", has)
     expect_all_read(program, board)
 
 
 @task("faults")
 def test_the_client_waits_as_long_as_the_board_asks(stage, board):
-    board.order(Reply(503, {"Retry-After": "1"}))
+    board.order(Reply(500), *(Reply(status, {"Retry-After": "1"}) for status in (503, 429)))
 
     program = read(stage, board, 0.02)
 
-    log = board.wait_for(2, program)
-    expect_waits(log, [1.0])
+    log = board.wait_for(4, program)
+    expect_waits(log, [0.02, 1.0, 1.0])
     expect_all_read(program, board)
 
 
@@ -357,15 +419,28 @@ def test_the_end_of_for_ends_it_whatever_it_is_doing(stage):
 def test_it_reads_to_the_end_of_for_also_where_no_request_comes_any_more(stage, board):
     start = time.monotonic()
 
-    program = read(stage, board, 60, "--for", 1)
+    program = read(stage, board, 60, "--for", 2)
 
     expect_end(program)
     seconds = time.monotonic() - start
-    expect(seconds >= EARLY, "an end 1 s after the start", f"one after {seconds:.2f} s")
+    expect(seconds >= 2 * EARLY, "an end 2 s after the start", f"one after {seconds:.2f} s")
 
 
 @task("stop")
 def test_ctrl_c_ends_it_while_it_waits(stage, board):
+    board.post()
+    program = read(stage, board, 60)
+    expect_printed(program, board.messages)
+    # It waits now. A moment goes by in which it does nothing else.
+    program.wait_for_event("socket.connect", program.events("socket.connect") + 1, MOMENT)
+
+    program.interrupt()
+
+    expect_end(program)
+
+
+@task("stop")
+def test_ctrl_c_ends_it_while_it_backs_off(stage, board):
     board.post()
     board.order(GOOD, LATER)
     program = read(stage, board, 0.02)
@@ -438,10 +513,23 @@ def test_a_request_without_an_answer_is_counted_and_a_refused_connection_is_not(
 
 
 @task("cost")
+def test_without_a_message_there_is_no_mean_age(stage, board):
+    board.refuse_after(2)
+    program = read(stage, board, 0.02)
+
+    cost = cost_of(program, board)
+
+    expect(cost["mean_age"] is None, '"mean_age": null', cost)
+
+
+@task("cost")
 def test_the_mean_age_is_that_of_the_messages_when_they_were_seen(stage, board):
+    for age in (9, 0):
+        board.post(sent_at=time.time() - age)
     program = read(stage, board, 0.03)
-    seen = []
-    for count in (1, 2, 3):
+    printed(program, 2)
+    seen = [time.time()] * 2
+    for count in (3, 4, 5):
         board.post(sent_at=time.time() - stage.random.uniform(0, 5))
         printed(program, count)
         seen.append(time.time())

@@ -164,9 +164,7 @@ class Child:
             raise Refused(f"{module}.py has no function {function}().")
         with self._in_words(f"{function}() in {module}.py"):
             value = target(*args)
-        if wire:
-            self._jsonable(value, f"{function}() in {module}.py")
-        return value
+        return self._jsonable(value, f"{function}() in {module}.py") if wire else value
 
     def run(self, program: str, args: list[str]) -> None:
         """Run a file as `python program args` would, to the end of this process."""
@@ -205,8 +203,7 @@ class Child:
                 spec.loader.exec_module(sys.modules[name])
         with self._in_words("your code"):
             value = getattr(sys.modules[name], function)(*args)
-        self._jsonable(value, function)
-        return value
+        return self._jsonable(value, function)
 
     def mark(self) -> None:
         """Write a NUL on stderr, so that the grader knows when it has read all before it."""
@@ -304,21 +301,21 @@ class Child:
                     best = own
         return best
 
-    def _jsonable(self, value: object, what: str) -> None:
+    def _jsonable(self, value: object, what: str) -> object:
         # An object whose == or whose class lies must not reach the grader: only JSON's own types
-        # go over the channel, and their exact types at that.
-        if type(value) in (list, tuple):
-            for item in value:
-                self._jsonable(item, what)
-        elif type(value) is dict:
-            for key, item in value.items():
-                self._jsonable(key, what)
-                self._jsonable(item, what)
-        elif type(value) is float and (value != value or value in (float("inf"), -float("inf"))):
+        # go over the channel, and their exact types at that. A named tuple goes as what it holds.
+        if type(value) is list or issubclass(type(value), tuple):
+            items = value if type(value) is list else tuple.__iter__(value)
+            return [self._jsonable(item, what) for item in items]
+        if type(value) is dict:
+            pairs = value.items()
+            return {self._jsonable(key, what): self._jsonable(item, what) for key, item in pairs}
+        if type(value) is float and (value != value or value in (float("inf"), -float("inf"))):
             raise Refused(f"{what} returned {value}, which is not a number that JSON has.")
-        elif type(value) not in (str, int, float, bool, type(None)):
+        if type(value) not in (str, int, float, bool, type(None)):
             kind = type(value).__name__
             raise Refused(f"{what} returned a {kind}, which is none of JSON's types.")
+        return value
 
     def _fault(self, sender: object, exception: BaseException) -> None:
         self._say_fault(exception)

@@ -14,6 +14,7 @@ from meter import Meter
 
 PAGE = 200  # messages, the most that the board gives at once
 LONGEST = 30.0  # seconds; the whole of a backoff is never longer
+CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises where it is asked for many more
 
 
 class Reader:
@@ -36,8 +37,8 @@ class Reader:
         """
         try:
             messages = self.poll(left)
-        except (requests.RequestException, ValueError) as fault:
-            return self.wait_after(fault)
+        except (requests.RequestException, ValueError, RecursionError) as fault:
+            return min(self.wait_after(fault), CENTURY)
         self.failures = 0
         self.show(messages)
         # A board, or a proxy before it, that does not wait would be asked without end.
@@ -88,7 +89,7 @@ def is_page(page: object) -> bool:
     return (
         isinstance(page, dict)
         and isinstance(page.get("messages"), list)
-        and isinstance(page.get("next"), int)
+        and type(page.get("next")) is int  # True is an int, but no number of JSON's.
     )
 
 

@@ -15,6 +15,7 @@ from meter import Meter
 PAGE = 200  # messages, the most that the board gives at once
 TIMEOUT = 10.0  # seconds without a byte, after which a request is given up
 LONGEST = 30.0  # seconds; the whole of a backoff is never longer
+CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises where it is asked for many more
 
 
 class Reader:
@@ -35,8 +36,8 @@ class Reader:
         # --8<-- [start:faults-step]
         try:
             messages = self.poll(timeout)
-        except (requests.RequestException, ValueError) as fault:
-            return self.wait_after(fault)
+        except (requests.RequestException, ValueError, RecursionError) as fault:
+            return min(self.wait_after(fault), CENTURY)
         self.failures = 0
         self.show(messages)
         return 0.0 if len(messages) == PAGE else self.interval
@@ -103,7 +104,7 @@ def is_page(page: object) -> bool:
     return (
         isinstance(page, dict)
         and isinstance(page.get("messages"), list)
-        and isinstance(page.get("next"), int)
+        and type(page.get("next")) is int  # True is an int, but no number of JSON's.
     )
 
 

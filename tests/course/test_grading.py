@@ -139,6 +139,19 @@ def test_only_what_json_has_comes_back_from_a_function(tree, value):
     assert "two() in app.py returned" in message
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "__import__('collections').namedtuple('Pair', 'a b')._make",
+        "type('Liar', (tuple,), {'__iter__': lambda self: iter([2])})",
+    ],
+)
+def test_a_tuple_of_any_class_comes_back_as_what_it_holds(tree, kind):
+    answer(tree, "return 2", f"return {kind}((1, 2))")
+
+    assert "got: [1, 2]" in grade(tree)["two"][2]
+
+
 def test_a_learner_may_print(tree):
     answer(tree, "return 2", 'print("{\\"id\\": 1, \\"value\\": 7}"); return 2')
 

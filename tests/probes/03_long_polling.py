@@ -3,6 +3,7 @@
 It is imported there, where `store` and `waiting` are the learner's modules.
 """
 
+import contextlib
 import gc
 import sys
 import threading
@@ -49,9 +50,15 @@ def left_of_rooms(count: int) -> int:
 
     def visit(number: int) -> None:
         room = f"room-{number}"
+        news.announce(f"{room}-where-nobody-waits")
         news.announce(room)
         news.wait(room, lambda: [], 0.001)
         news.wait(room, lambda: [{"id": number}], 0.001)
+        with contextlib.suppress(LookupError):
+            news.wait(room, fail, 0.001)
+
+    def fail() -> list[dict]:
+        raise LookupError
 
     for number in range(count):  # What is made only once, and what has room for so many.
         visit(number)
@@ -61,6 +68,32 @@ def left_of_rooms(count: int) -> int:
         visit(number)
     gc.collect()
     return sys.getallocatedblocks() - before
+
+
+def looks_among_rooms(count: int, seconds: float) -> int | None:
+    """Return how often somebody looks who waits while each of so many other rooms has news.
+
+    At the end their own has, too. None if they do not hear of that within so many seconds.
+    """
+    from waiting import News
+
+    news, looks, looked, messages = News(), [], threading.Event(), []
+
+    def look() -> list[dict]:
+        looks.append("one")
+        looked.set()
+        return list(messages)
+
+    waiting = threading.Thread(target=news.wait, args=("here", look, LONGEST), daemon=True)
+    waiting.start()
+    looked.wait(seconds)
+    for number in range(count):
+        news.announce(f"room-{number}")
+        news.wait(f"room-{number}", lambda: [], 0.001)  # Time to be woken, and to look.
+    messages.append({"id": 1})
+    news.announce("here")
+    waiting.join(seconds)
+    return None if waiting.is_alive() else len(looks)
 
 
 def _count(method: str, room: str) -> bool:
