@@ -308,8 +308,10 @@ class Child:
             items = value if type(value) is list else tuple.__iter__(value)
             return [self._jsonable(item, what) for item in items]
         if type(value) is dict:
-            pairs = value.items()
-            return {self._jsonable(key, what): self._jsonable(item, what) for key, item in pairs}
+            for key in value:
+                if type(self._jsonable(key, what)) is list:  # It was a tuple.
+                    raise Refused(f"{what} returned a dict with a key that JSON cannot have.")
+            return {key: self._jsonable(item, what) for key, item in value.items()}
         if type(value) is float and (value != value or value in (float("inf"), -float("inf"))):
             raise Refused(f"{what} returned {value}, which is not a number that JSON has.")
         if type(value) not in (str, int, float, bool, type(None)):

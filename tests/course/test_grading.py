@@ -129,7 +129,9 @@ def test_what_equals_is_not_enough_where_the_type_is_another(tree):
     assert grade(tree)["one"][0] == "failed"
 
 
-@pytest.mark.parametrize("value", ["object()", "float('nan')", "{1, 2}", "type('S', (str,), {})()"])
+@pytest.mark.parametrize(
+    "value", ["object()", "float('nan')", "{1, 2}", "{(1, 2): 3}", "type('S', (str,), {})()"]
+)
 def test_only_what_json_has_comes_back_from_a_function(tree, value):
     answer(tree, "return 2", f"return {value}")
 
