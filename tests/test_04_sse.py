@@ -491,6 +491,17 @@ def test_a_line_ends_in_lf_or_crlf_or_cr(stage):
 
 
 @task("client")
+def test_a_stream_may_be_cut_anywhere(stage):
+    data = b"data: a\r\n\ndata: b\rdata: c\n\n"
+    for place in range(1, len(data)):
+        parsed = fed(stage, [data[:place], data[place:]])
+
+        got = [event for events in parsed["events"] for event in events]
+        expected = [["message", "a", ""], ["message", "b\nc", ""]]
+        expect_each(got, expected, "the events of feed(), [type, data, last id]")
+
+
+@task("client")
 def test_nothing_else_ends_a_line(stage):
     expect_events(stage, lines(f"data: a{ODD}b", ""), [["message", f"a{ODD}b", ""]])
 
@@ -543,9 +554,9 @@ def test_comments_and_unknown_fields_are_passed_over(stage):
 
 @task("client")
 def test_one_space_after_the_colon_is_no_part_of_the_value(stage):
-    data = lines("data:a", "data: b", "data:  c", "data:d: e", "data: ", "")
+    data = lines("data:a", "data: b", "data:  c", "data:d: e", "data: f ", "data:\tg", "data: ", "")
 
-    expect_events(stage, data, [["message", "a\nb\n c\nd: e\n", ""]])
+    expect_events(stage, data, [["message", "a\nb\n c\nd: e\nf \n\tg\n", ""]])
 
 
 @task("client")
@@ -601,11 +612,11 @@ def test_an_event_that_is_not_complete_is_none_and_nor_is_its_id(stage):
 
 @task("client")
 def test_retry_is_a_number_of_milliseconds_in_digits(stage):
-    retry = stage.random.randrange(100, 10**6)
     bad = ["retry: 1.5", "retry: -5", "retry: +5", "retry: ٣", "retry:  5", "retry: 5 s", "retry"]
 
     expect_events(stage, lines(*bad, ""), [], retry=3000)
-    expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
+    for retry in (stage.random.randrange(100, 10**6), 0, 999999999):
+        expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
 
 
 # client: the program
@@ -651,7 +662,8 @@ def expect_printed(program: Program, messages: list[dict]) -> None:
 
 def expect_last_ids(log: list[Exchange], expected: list[str]) -> None:
     """Hold the Last-Event-ID of each request, or "none"."""
-    got = [exchange.headers.get("last-event-id", "none") for exchange in log]
+    got = [exchange.headers.get("last-event-id", "none").encode("latin-1") for exchange in log]
+    got = [last_id.decode("utf-8", "replace") for last_id in got]
     expect_each(got, expected, "the Last-Event-ID of each request")
 
 
@@ -692,6 +704,18 @@ def test_the_client_comes_back_with_the_last_id(stage, board):
 
 
 @task("client")
+def test_the_last_id_may_be_any_text(stage, board):
+    ids = ["0", "a-1", "日本"]
+    for last_id in ids:
+        message = {**board.post(), "id": last_id}
+        board.order(ended(written(message)))
+
+    program = read(stage, board)
+
+    expect_last_ids(board.wait_for(4, program), ["none", *ids])
+
+
+@task("client")
 def test_an_event_that_was_cut_off_is_forgotten(stage, board):
     messages = [board.post() for _ in range(3)]
     cut = written(*messages[:2])[:-20] + "🦦".encode()[:2]
@@ -710,6 +734,19 @@ def test_whatever_fails_is_tried_again(stage, board):
     board.order(ended(written(messages[1])), CUT, going_on(written(messages[2])))
 
     program = read(stage, board)
+
+    expect_printed(program, messages)
+
+
+@task("client")
+def test_a_connection_that_is_refused_is_tried_again(stage, board):
+    messages = [board.post() for _ in range(2)]
+    board.order(ended(written(messages[0])), going_on(written(messages[1])))
+    board.refuse_after(1)
+    program = read(stage, board)
+    board.wait_until_refused(program)
+
+    board.accept()
 
     expect_printed(program, messages)
 
