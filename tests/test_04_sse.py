@@ -245,9 +245,12 @@ def test_an_id_that_is_none_of_the_room_s_is_good_too(stage):
     message = post(server, room, stage.text())
 
     bob = listen(server, room, last_id=elsewhere["id"])
-    listen(server, room, last_id=2**63 - 1, who="eve")
+    eve = listen(server, room, last_id=message["id"] + 1, who="eve")
+    listen(server, room, last_id=2**63 - 1, who="mel")
 
     bob.expect_message(message)
+    post(server, room, "the message that eve has named")
+    eve.expect_message(post(server, room, stage.text()))
 
 
 @task("resume")
