@@ -24,7 +24,7 @@ PROBE = Path(__file__).parent / "probes" / "04_sse.py"
 SOON = 10.0  # seconds for 15 messages, which need 0.1 s
 STREAM = {"Content-Type": "text/event-stream"}
 EARLY = 0.9  # A clock may be coarse: a wait counts when this part of it has passed.
-ODD = "\x0b\x0c\x1c\x85\u2028\u2029"  # line ends to str.splitlines(), not to a stream
+ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends to str.splitlines(), not to a stream
 
 
 def post(server: Server, room: str, text: str) -> dict:
@@ -53,9 +53,9 @@ def expect_each(got: list, expected: list, what: str) -> None:
 # format
 
 
-def expect_event(stage, data: str, back: str) -> None:
-    """Hold what a reader of the stream gets of `data`, before and after another event."""
-    event, number = stage.function("sse", "event"), stage.random.randrange(1, 2**40)
+def expect_event(stage, data: str, back: str, number: int = 0) -> None:
+    """Hold what a reader gets of `data` with the id `number`, or any, between two other events."""
+    event, number = stage.function("sse", "event"), number or stage.random.randrange(1, 2**40)
     blocks = [event("before", number - 1), event(data, number), event("after", number + 1)]
     expect(all(isinstance(block, str) for block in blocks), "a str", blocks[1])
 
@@ -74,6 +74,12 @@ def test_an_event_has_a_type_an_id_and_data(stage):
 
 
 @task("format")
+def test_an_id_may_be_any_number_of_a_message(stage):
+    for number in (1, 2**53, 2**63 - 2):
+        expect_event(stage, "one", "one", number)
+
+
+@task("format")
 def test_data_of_several_lines_comes_back_with_every_line(stage):
     for data in ("one\ntwo", "one\n\ntwo", "\n", "one\n", "\none", "one\n\n\n"):
         expect_event(stage, data, data)
@@ -83,6 +89,7 @@ def test_data_of_several_lines_comes_back_with_every_line(stage):
 def test_every_line_end_of_the_standard_comes_back_as_a_newline(stage):
     for end in ("\r", "\r\n"):
         expect_event(stage, f"one{end}two{end}", "one\ntwo\n")
+    expect_event(stage, "one\n\rtwo\r\r\n", "one\n\ntwo\n\n")
 
 
 @task("format")
@@ -93,7 +100,8 @@ def test_nothing_in_the_data_can_be_taken_for_a_field(stage):
 
 @task("format")
 def test_spaces_and_every_other_character_come_back_as_they_were(stage):
-    for data in ("", " one", "  one ", "ü 日本 🦦", f"one{ODD}two", "\ufeffone"):
+    plain = ("", " one", "  one ", "\tone\t", "ü 日本 🦦", "e\u0301")
+    for data in (*plain, f"one{ODD}two", "\ufeffone", "one\0two"):
         expect_event(stage, data, data)
 
 
@@ -219,17 +227,36 @@ def test_after_in_the_query_does_the_same_but_the_header_counts_more(stage):
     server, room = stage.serve(), stage.name()
     messages = [post(server, room, stage.text()) for _ in range(4)]
 
-    bob = listen(server, room, query=f"?after={messages[1]['id']}")
-    eve = listen(server, room, messages[2]["id"], f"?after={messages[0]['id']}", who="eve")
+    ids = [0, *(message["id"] for message in messages)]
+
+    bob = listen(server, room, query=f"?after={ids[2]}")
 
     bob.expect_message(messages[2])
-    eve.expect_message(messages[3])
+    for header, after in ((3, 1), (1, 3), (0, 2)):
+        eve = listen(server, room, ids[header], f"?after={ids[after]}", who="eve")
+        eve.expect_message(messages[header])
+
+
+@task("resume")
+def test_an_id_that_is_none_of_the_room_s_is_good_too(stage):
+    server, room = stage.serve(), stage.name()
+    post(server, room, stage.text())
+    elsewhere = post(server, stage.name(), "elsewhere")
+    message = post(server, room, stage.text())
+
+    bob = listen(server, room, last_id=elsewhere["id"])
+    eve = listen(server, room, last_id=message["id"] + 1, who="eve")
+    listen(server, room, last_id=2**63 - 1, who="mel")
+
+    bob.expect_message(message)
+    post(server, room, "the message that eve has named")
+    eve.expect_message(post(server, room, stage.text()))
 
 
 @task("resume")
 def test_a_last_event_id_that_is_no_id_is_400(stage):
     ada, path = stage.serve().client("ada"), f"/rooms/{stage.name()}/events"
-    for last_id in ("x", "-1", "1.5", "1e3", "0x1", f"{2**63}", "9" * 30):
+    for last_id in ("x", "-1", "+1", "1.5", "1_0", "1e3", "0x1", f"{2**63}", "9" * 30):
         answer = ada.get(path, headers={"Last-Event-ID": last_id})
 
         answer.expect_problem(400)
@@ -237,15 +264,19 @@ def test_a_last_event_id_that_is_no_id_is_400(stage):
 
 @task("resume")
 def test_nothing_falls_between_what_was_and_what_is_to_come(stage):
-    server, room, text = stage.serve(), stage.name(), stage.text()
-    messages = [post(server, room, stage.text()) for _ in range(3)]
-    server.probe(PROBE, "post_at_first_look", server.host, room, text, "after")
+    server = stage.serve()
+    for seen in (3, 1):
+        room, text = stage.name(), stage.text()
+        messages = [post(server, room, stage.text()) for _ in range(3)]
+        server.probe(PROBE, "post_at_first_look", server.host, room, text, "after")
 
-    bob = listen(server, room, last_id=messages[-1]["id"])
+        bob = listen(server, room, last_id=messages[seen - 1]["id"])
 
-    event = bob.next()  # It was posted right after the stream had looked for what there was.
-    expect(text in event.data, f"the message {text}", event.data)
-    expect_the_rest(server, room, bob, seen=4)
+        for message in messages[seen:]:
+            bob.expect_message(message)
+        event = bob.next()  # It was posted right after the stream had looked for what there was.
+        expect(text in event.data, f"the message {text}", event.data)
+        expect_the_rest(server, room, bob, seen=4)
 
 
 @task("resume")
@@ -291,7 +322,24 @@ def test_a_quiet_stream_has_a_comment_every_heartbeat_and_not_more_often(stage):
         bob.wait_for_comment()
 
     took = time.monotonic() - start  # The first may come at once, as a greeting.
-    expect(took >= 3 * 0.3 * EARLY, "4 comments in not less than 0.9 s", f"{took:.2f} s")
+    least = (bob.comments - 1) * 0.3
+    wanted = f"{bob.comments} comments in not less than {least:.1f} s"
+    expect(took >= least * EARLY, wanted, f"{took:.2f} s")
+
+
+@task("heartbeat")
+def test_a_heartbeat_is_counted_from_the_last_message(stage):
+    server, room = stage.serve(HEARTBEAT=0.6), stage.name()
+    bob = listen(server, room)
+    begun = time.monotonic()
+
+    while time.monotonic() < begun + 0.3:
+        posted_at = time.monotonic()
+        bob.expect_message(post(server, room, stage.text()))
+    bob.wait_for_comment()
+
+    took = time.monotonic() - posted_at
+    expect(took >= 0.6 * EARLY, "no comment within 0.6 s of a message", f"one after {took:.2f} s")
 
 
 @task("heartbeat")
@@ -308,13 +356,17 @@ def test_a_stream_that_is_not_quiet_has_no_comment(stage):
 
 @task("heartbeat")
 def test_a_heartbeat_is_no_event_and_the_messages_go_on_after_it(stage):
-    server, room = stage.serve(HEARTBEAT=0.1), stage.name()
+    server, room = stage.serve(HEARTBEAT=0.05), stage.name()
     bob = listen(server, room)
 
-    for _ in range(3):
-        bob.wait_for_comment()
-        bob.wait_for_comment()
-        bob.expect_message(post(server, room, stage.text()))
+    for comments in (2, 2, 20):
+        message = post(server, room, stage.text())
+        bob.expect_message(message)
+        for _ in range(comments):
+            bob.wait_for_comment()
+        wanted = f"{message['id']} to be the last id still"
+        expect(bob.last_id == str(message["id"]), wanted, bob.last_id or "none")
+    bob.expect_message(post(server, room, stage.text()))
 
 
 @task("heartbeat")
@@ -350,16 +402,26 @@ def test_of_200_readers_that_come_and_go_nothing_is_left(stage):
         "nothing to be left of 200 readers, in 200 rooms",
         lambda: kept(more_than(before, server.probe(PROBE, "objects"))),
     )
+    eventually(
+        lambda: len(server.probe(PROBE, "texts", "guests-of-")) < 20,
+        "nothing to hold the names of 200 rooms that nobody listens to",
+        lambda: server.probe(PROBE, "texts", "guests-of-"),
+    )
 
 
 def come_and_go(stage, server: Server, count: int) -> None:
-    """Let so many readers listen, each to a room of its own, hear a message, and leave."""
+    """Let so many readers listen, each to a room of its own, hear a message, and leave.
+
+    Every second is found out by what is posted later, the others by a heartbeat.
+    """
     with stage.wire.only_what_fails():
-        for _ in range(count):
-            room = stage.name()
+        for number in range(count):
+            room = f"guests-of-{stage.name()}"
             bob = listen(server, room)
             bob.expect_message(post(server, room, "hi"))
             bob.leave()
+            for _ in range(number % 2 * 2):
+                post(server, room, "is anybody there?")
     stage.wire.happened(f"{count} readers", "each heard a message in a room of its own, and left")
 
 
@@ -376,16 +438,15 @@ def kept(more: Counter) -> str:
 
 @task("leave")
 def test_whoever_stays_hears_on_when_others_leave(stage):
-    server, room = stage.serve(HEARTBEAT=0.1), stage.name()
-    bob = listen(server, room)
-    bob.expect_message(post(server, room, stage.text()))
-
-    for _ in range(5):
-        listen(server, room, who="eve").leave()
+    for heartbeat in (0.1, 600.0):
+        server, room = stage.serve(HEARTBEAT=heartbeat), stage.name()
+        bob = listen(server, room)
         bob.expect_message(post(server, room, stage.text()))
 
-    bob.wait_for_comment()
-    bob.expect_message(post(server, room, stage.text()))
+        for _ in range(5):
+            listen(server, room, who="eve").leave()
+            bob.expect_message(post(server, room, stage.text()))
+            bob.expect_message(post(server, room, stage.text()))
 
 
 # client: the parser
@@ -430,6 +491,17 @@ def test_a_line_ends_in_lf_or_crlf_or_cr(stage):
         expect_events(stage, data, [["message", text, "7"], ["message", "a\nb", "7"]])
     mixed = b"data: a\rdata: b\ndata: c\r\n\rdata: d\n\r\n"
     expect_events(stage, mixed, [["message", "a\nb\nc", ""], ["message", "d", ""]])
+
+
+@task("client")
+def test_a_stream_may_be_cut_anywhere(stage):
+    data = b"data: a\r\n\ndata: b\rdata: c\n\n"
+    for place in range(1, len(data)):
+        parsed = fed(stage, [data[:place], data[place:]])
+
+        got = [event for events in parsed["events"] for event in events]
+        expected = [["message", "a", ""], ["message", "b\nc", ""]]
+        expect_each(got, expected, "the events of feed(), [type, data, last id]")
 
 
 @task("client")
@@ -485,9 +557,9 @@ def test_comments_and_unknown_fields_are_passed_over(stage):
 
 @task("client")
 def test_one_space_after_the_colon_is_no_part_of_the_value(stage):
-    data = lines("data:a", "data: b", "data:  c", "data:d: e", "data: ", "")
+    data = lines("data:a", "data: b", "data:  c", "data:d: e", "data: f ", "data:\tg", "data: ", "")
 
-    expect_events(stage, data, [["message", "a\nb\n c\nd: e\n", ""]])
+    expect_events(stage, data, [["message", "a\nb\n c\nd: e\nf \n\tg\n", ""]])
 
 
 @task("client")
@@ -543,11 +615,11 @@ def test_an_event_that_is_not_complete_is_none_and_nor_is_its_id(stage):
 
 @task("client")
 def test_retry_is_a_number_of_milliseconds_in_digits(stage):
-    retry = stage.random.randrange(100, 10**6)
     bad = ["retry: 1.5", "retry: -5", "retry: +5", "retry: ٣", "retry:  5", "retry: 5 s", "retry"]
 
     expect_events(stage, lines(*bad, ""), [], retry=3000)
-    expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
+    for retry in (stage.random.randrange(100, 10**6), 0, 999999999):
+        expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
 
 
 # client: the program
@@ -593,7 +665,8 @@ def expect_printed(program: Program, messages: list[dict]) -> None:
 
 def expect_last_ids(log: list[Exchange], expected: list[str]) -> None:
     """Hold the Last-Event-ID of each request, or "none"."""
-    got = [exchange.headers.get("last-event-id", "none") for exchange in log]
+    got = [exchange.headers.get("last-event-id", "none").encode("latin-1") for exchange in log]
+    got = [last_id.decode("utf-8", "replace") for last_id in got]
     expect_each(got, expected, "the Last-Event-ID of each request")
 
 
@@ -634,6 +707,18 @@ def test_the_client_comes_back_with_the_last_id(stage, board):
 
 
 @task("client")
+def test_the_last_id_may_be_any_text(stage, board):
+    ids = ["0", "a-1", "日本"]
+    for last_id in ids:
+        message = {**board.post(), "id": last_id}
+        board.order(ended(written(message)))
+
+    program = read(stage, board)
+
+    expect_last_ids(board.wait_for(4, program), ["none", *ids])
+
+
+@task("client")
 def test_an_event_that_was_cut_off_is_forgotten(stage, board):
     messages = [board.post() for _ in range(3)]
     cut = written(*messages[:2])[:-20] + "🦦".encode()[:2]
@@ -652,6 +737,19 @@ def test_whatever_fails_is_tried_again(stage, board):
     board.order(ended(written(messages[1])), CUT, going_on(written(messages[2])))
 
     program = read(stage, board)
+
+    expect_printed(program, messages)
+
+
+@task("client")
+def test_a_connection_that_is_refused_is_tried_again(stage, board):
+    messages = [board.post() for _ in range(2)]
+    board.order(ended(written(messages[0])), going_on(written(messages[1])))
+    board.refuse_after(1)
+    program = read(stage, board)
+    board.wait_until_refused(program)
+
+    board.accept()
 
     expect_printed(program, messages)
 

@@ -31,7 +31,7 @@ class Parser:
     def __init__(self) -> None:
         self.comments = 0
         self.retry = ""  # as it was written
-        self._last_id = ""
+        self.last_id = ""
         self._line, self._after_cr = "", False
         self._fields: dict[str, str] = {}  # of the event that has begun
         self._data: list[str] = []
@@ -60,13 +60,14 @@ class Parser:
         elif name == "retry":
             self.retry = value
         elif name == "id" and "\0" not in value:
-            self._last_id = value
+            self.last_id = value
         elif name == "event":
             self._fields[name] = value
         return []
 
     def _ended_event(self) -> list[Event]:
-        event = Event(self._fields.get("event", "message"), "\n".join(self._data), self._last_id)
+        name = self._fields.get("event") or "message"
+        event = Event(name, "\n".join(self._data), self.last_id)
         found = [event] if self._data else []
         self._fields, self._data = {}, []
         return found
@@ -105,6 +106,9 @@ class EventReader:
             raise Unmet("the status 200", f"{self._answer.status} {self._answer.reason}")
         if kind != "text/event-stream":
             raise Unmet("Content-Type: text/event-stream", kind)
+        charset = self.headers.get_content_charset("utf-8")
+        if charset != "utf-8":
+            raise Unmet("no charset but utf-8 in the Content-Type", f"charset={charset}")
 
     def __enter__(self) -> "EventReader":
         return self
@@ -122,6 +126,11 @@ class EventReader:
     def retry(self) -> str:
         """The last `retry` so far, as it was written."""
         return self._parser.retry
+
+    @property
+    def last_id(self) -> str:
+        """The last `id` so far, which a browser would come back with."""
+        return self._parser.last_id
 
     @property
     def comments(self) -> int:

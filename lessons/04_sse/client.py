@@ -69,7 +69,7 @@ def read(url: str, parser: Parser, silence: float) -> None:
     `silence` seconds.
     """
     headers = {"Accept": "text/event-stream"}
-    # TODO(client-resume): Send the parser's `last_id` as `Last-Event-ID`, if it has one.
+    # TODO(client-resume): Send `last_id` as `Last-Event-ID` in UTF-8, if there is one.
     ...
     # END(client-resume)
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:

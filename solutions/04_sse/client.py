@@ -88,9 +88,9 @@ def read(url: str, parser: Parser, silence: float) -> None:
     `silence` seconds.
     """
     headers = {"Accept": "text/event-stream"}
-    # --8<-- [start:client-resume] Send the parser's `last_id` as `Last-Event-ID`, if it has one.
+    # --8<-- [start:client-resume] Send `last_id` as `Last-Event-ID` in UTF-8, if there is one.
     if parser.last_id:
-        headers["Last-Event-ID"] = parser.last_id
+        headers["Last-Event-ID"] = parser.last_id.encode()
     # --8<-- [end:client-resume]
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
         answer.raise_for_status()

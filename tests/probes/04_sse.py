@@ -123,3 +123,17 @@ def objects() -> dict[str, int]:
     for kind, count in Counter(map(type, gc.get_objects())).items():
         counts[kind.__name__] = counts.get(kind.__name__, 0) + count
     return counts
+
+
+def texts(start: str) -> list[str]:
+    """Return the texts that begin with `start`, and go on, which some object here holds."""
+    found, some = set(), gc.get_objects()
+    while some:
+        held = gc.get_referents(*some)
+        for each in some:  # gc does not visit keys that are texts.
+            held += dict.keys(each) if issubclass(type(each), dict) else ()
+        found |= {each for each in held if type(each) is str and each.startswith(start)}
+        # What holds only texts and numbers may be none of gc's objects.
+        plain = [each for each in held if type(each) in (dict, tuple, frozenset)]
+        some = [each for each in plain if not gc.is_tracked(each)]
+    return sorted(found - {start})
