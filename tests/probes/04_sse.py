@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import threading
+import weakref
 from collections import Counter
 
 import store
@@ -117,11 +118,15 @@ def looks() -> int:
 
 
 def objects() -> dict[str, int]:
-    """Return how many objects of each type this process holds, by the type's name."""
+    """Return how many objects of each type this process holds, by the type's name.
+
+    Weak references do not count: sqlite3 keeps those to its cursors until there are 200.
+    """
     gc.collect()
     counts: dict[str, int] = {}
     for kind, count in Counter(map(type, gc.get_objects())).items():
-        counts[kind.__name__] = counts.get(kind.__name__, 0) + count
+        if kind is not weakref.ReferenceType:
+            counts[kind.__name__] = counts.get(kind.__name__, 0) + count
     return counts
 
 
