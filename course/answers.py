@@ -199,18 +199,19 @@ def _tasks(answer: Answer) -> tuple[str, ...]:
 
 def _judged(answer: Answer, result: LessonResult) -> Judged:
     what = f"{answer.lesson.slug} {f'wrong ({answer.fails})' if answer.fails else 'right'}: "
+    faults = [task for task in result.tasks if task.status in ("failed", "error")]
     skipped = [task for task in result.tasks if task.status == "skipped"]
-    if not answer.fails:
-        bad = [task for task in result.tasks if task.status not in ("passed", "skipped")]
-        mistake = "\n".join(_said(task) for task in bad)
-    else:
+    mistakes, unsaid = faults, skipped
+    if answer.fails:
         task = next(task for task in result.tasks if task.id == answer.fails)
-        said = "\n".join(_said(t) for t in result.tasks if t.status not in ("passed", "blocked"))
-        caught = task.status in ("failed", "skipped")
-        mistake = "" if caught else f"{task.id}: {task.status}\n{said}"
-        skipped = [task] if task.status == "skipped" else []
-    unsaid = "\n".join(_said(task) for task in skipped)
-    return Judged(what + answer.name, mistake.strip(), unsaid)
+        # What needs a skipped task is blocked, and says no more than that one does.
+        if task.status == "skipped" or (task.status == "blocked" and skipped and not faults):
+            mistakes = []
+        else:
+            others = [fault for fault in faults if fault is not task]
+            mistakes, unsaid = ([] if task.status == "failed" else [task, *others]), []
+    mistake, why = ("\n".join(map(_said, tasks)).strip() for tasks in (mistakes, unsaid))
+    return Judged(what + answer.name, mistake, why)
 
 
 def _said(task: TaskResult) -> str:

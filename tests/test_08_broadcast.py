@@ -521,12 +521,18 @@ def test_a_send_that_fails_removes_that_client_and_goes_on(stage, server, error)
 NAMES = [f"guest-{number}" for number in range(6)]
 
 
-@task("dead_client")
-def test_a_dead_tab_is_one_client_and_its_owner_may_have_another(stage, server):
-    room = stage.name()
+def beside_a_dead_client(server: Server, room: str) -> Guest:
+    """Return ada, in a room with a bob who has gone; only who sends to him can know."""
     ada = Guest(server, "ada", room)
     Guest(server, "bob", room)
     server.probe(PROBES, "lose", ["bob"], "BrokenPipeError")
+    return ada
+
+
+@task("dead_client")
+def test_a_dead_tab_is_one_client_and_its_owner_may_have_another(stage, server):
+    room = stage.name()
+    ada = beside_a_dead_client(server, room)
     bob = Guest(server, "bob", room)
 
     message, other = ada.post(stage.text()), ada.post(stage.text())
@@ -541,9 +547,7 @@ def test_a_dead_tab_is_one_client_and_its_owner_may_have_another(stage, server):
 @task("dead_client")
 def test_whoever_cannot_be_told_who_is_here_has_gone_too(stage, server):
     room = stage.name()
-    ada = Guest(server, "ada", room)
-    Guest(server, "bob", room)
-    server.probe(PROBES, "lose", ["bob"], "BrokenPipeError")
+    ada = beside_a_dead_client(server, room)
 
     eve = Guest(server, "eve", room)
 

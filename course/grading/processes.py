@@ -221,9 +221,8 @@ def environment() -> dict[str, str]:
     Local time is nine hours ahead there, so that whoever takes it for UTC sees it on any machine.
     """
     kept = {k: v for k, v in os.environ.items() if not k.upper().endswith("_PROXY")}
-    for name in ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONUNBUFFERED"):
-        kept.pop(name, None)
-    for name in ("FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT"):
+    python = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONUNBUFFERED")
+    for name in (*python, "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT"):
         kept.pop(name, None)
     ours = {"NO_PROXY": "*", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "XXX-9"}
     return {**kept, **ours}

@@ -43,10 +43,10 @@ class Overdrawn(Exception):
 def teach_to_fail(kind: str, error: str, words: str) -> None:
     """Put a handler into the table that raises."""
 
-    stumbles = {**vars(builtins), "Overdrawn": Overdrawn}
+    kind_of_error = getattr(builtins, error, Overdrawn)
 
     def stumble(session: protocol.Session, request: dict) -> dict:
-        raise stumbles[error](words)
+        raise kind_of_error(words)
 
     protocol.HANDLERS[kind] = stumble
 
