@@ -115,6 +115,9 @@ def starter(text: str, suffix: str, file: str = "") -> str:
     lines = text.split("\n")
     for start, end in reversed(_pairs(lines, suffix, file)):
         body = _todo(start, suffix) if start.sentence else lines[start.line : end.line - 1]
+        # The empty lines on the two sides of a marker that is gone would be one gap.
+        while body and not body[-1].strip() and not "".join(lines[end.line : end.line + 1]).strip():
+            body.pop()
         lines[start.line - 1 : end.line] = body
     return "\n".join(lines)
 

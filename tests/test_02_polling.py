@@ -72,7 +72,8 @@ def expect_waits(log: list[Exchange], shortest: list[float]) -> None:
     """Hold that no wait was shorter."""
     for number, (wait, least) in enumerate(zip(waits(log), shortest, strict=False), 1):
         met = wait >= least * EARLY
-        expect(met, f"at least {least:g} s between requests {number} and {number + 1}", wait)
+        after = f"after answer {number} ({log[number - 1].status or 'none'}) to the next request"
+        expect(met, f"at least {least:g} s {after}", f"{wait:.3f} s")
 
 
 def expect_end(program: Program) -> dict:

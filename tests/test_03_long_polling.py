@@ -348,6 +348,14 @@ def test_a_message_that_is_not_asked_for_does_not_move_the_deadline(room):
 
 
 @task("timeout")
+def test_who_was_woken_for_nothing_waits_for_the_time_that_is_left(stage):
+    waits = stage.probe(PROBES, "waits_after_vain_news", SECONDS)
+
+    expected = "what is left of 60 s, once somebody has waited and was woken for nothing"
+    expect(all(timeout < 60 for timeout in waits), expected, f"a wait for {max(waits, default=0)} s")
+
+
+@task("timeout")
 def test_nobody_waits_longer_than_max_wait(stage):
     room = Room(stage, stage.serve(MAX_WAIT=0.4))
 
@@ -480,8 +488,8 @@ def expect_waits(log: list[Exchange], shortest: list[float]) -> None:
     waits = [after.received_at - before.answered_at for before, after in pairwise(log)]
     for number, (wait, least) in enumerate(zip(waits, shortest, strict=False), 1):
         met = wait >= least * EARLY
-        between = f"between requests {number} and {number + 1}"
-        expect(met, f"at least {least:g} s {between}", f"{wait:.3f} s")
+        after = f"after answer {number} ({log[number - 1].status or 'none'}) to the next request"
+        expect(met, f"at least {least:g} s {after}", f"{wait:.3f} s")
 
 
 @task("client", "A client that waits, and asks no more than it must", points=2)

@@ -503,7 +503,7 @@ def test_a_send_that_fails_removes_that_client_and_goes_on(stage, server, error)
     # Who is sent to first dies: then the others are in the middle of it when they hear of that.
     order = dict.fromkeys([*server.probe(PROBES, "noted_order"), *NAMES])  # each name once
     first, second, ada, third, bob, zoe = map(crowd.get, order)
-    server.probe(PROBES, "lose", [guest.who for guest in (first, second, third)], error)
+    lose(server, error, first, second, third)
     message = ada.post(stage.text())
 
     living = [ada, bob, zoe]
@@ -524,9 +524,15 @@ NAMES = [f"guest-{number}" for number in range(6)]
 def beside_a_dead_client(server: Server, room: str) -> Guest:
     """Return ada, in a room with a bob who has gone; only who sends to him can know."""
     ada = Guest(server, "ada", room)
-    Guest(server, "bob", room)
-    server.probe(PROBES, "lose", ["bob"], "BrokenPipeError")
+    lose(server, "BrokenPipeError", Guest(server, "bob", room))
     return ada
+
+
+def lose(server: Server, error: str, *guests: Guest) -> None:
+    """From now on, let each send to these guests raise this error."""
+    server.probe(PROBES, "lose", [guest.who for guest in guests], error)
+    for guest in guests:
+        server.stage.wire.happened(guest.who, f"has gone: a send raises {error} from now on")
 
 
 @task("dead_client")

@@ -783,7 +783,7 @@ def expect_no_barriers(tab: Tab) -> None:
 # leave
 
 
-@task("leave", "It goes well, and comes back", points=1, needs="receive")
+@task("leave", "It leaves, and comes back", points=1, needs="receive")
 def test_who_closes_the_tab_leaves_with_1001(room):
     tab = room.enter("ada")
 
@@ -834,7 +834,7 @@ def skip_unless_pages_are_kept(room: Room) -> None:
     tab.go(f"{room.server.url}/?elsewhere")
     tab.back()
     if tab.run("window.mark ?? null") is None:
-        pytest.skip("This browser keeps no page for the button Back. Chromium 150 does.")
+        pytest.skip("This browser keeps no page for the button Back. Chromium 156 does.")
 
 
 CONTROL = """async (url) => {

@@ -33,6 +33,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from time import sleep
 
 PRELOADED = ("flask", "flask_sock", "simple_websocket", "requests", "werkzeug.serving")
 MEMORY = 1536 * 2**20  # bytes of data; a child that asks for more gets a MemoryError
@@ -114,8 +115,20 @@ class Child:
         """Send Ctrl-C's signal to the main thread, whose sleep no other thread's would end."""
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(self.main_thread, signal.SIGINT)
+            threading.Thread(target=self._wake, daemon=True).start()
         else:
             signal.raise_signal(signal.SIGINT)
+
+    def _wake(self) -> None:
+        """Have the main thread look at its signals for a second.
+
+        Python looks between two steps. What comes right before a step that waits, such as `recv`,
+        is seen when that has ended, and no code of a learner's can help it. The signal sent here
+        does nothing, but has such a step look.
+        """
+        for _ in range(20):
+            sleep(0.05)
+            signal.pthread_kill(self.main_thread, signal.SIGURG)
 
     # Commands
 
@@ -430,6 +443,8 @@ def restrain() -> None:
     """Begin a child: fresh randomness, the default signals, a bound on its memory."""
     random.seed(secrets.token_bytes(16))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGURG"):
+        signal.signal(signal.SIGURG, lambda *_: None)  # One without a handler would wake nobody.
     sys.dont_write_bytecode = True
     sys.stdout.reconfigure(line_buffering=True)  # What is printed is there when a test has failed.
     with contextlib.suppress(ImportError, ValueError, OSError):

@@ -193,7 +193,7 @@ class Child:
 
     def interrupt(self) -> None:
         """Do to the process what Ctrl-C in its terminal would."""
-        self._handle.interrupt(self)
+        self.begin("interrupt", args={})
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the process to end by itself. Returns its exit status, or None if it did not."""
@@ -248,10 +248,6 @@ class _Forked:
 
     def wait(self, seconds: float) -> int | None:
         return self._nursery.wait(self.pid, seconds)
-
-    def interrupt(self, child: Child) -> None:
-        if self.pid not in self._nursery.ended:
-            os.kill(self.pid, signal.SIGINT)
 
 
 class Template:
@@ -371,9 +367,6 @@ class _Spawned:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
-
-    def interrupt(self, child: Child) -> None:
-        child.begin("interrupt", args={})
 
 
 class Spares:

@@ -14,6 +14,7 @@ import urllib3
 
 CONNECT = 10.0  # seconds, after which an attempt to connect is given up
 SILENCE = 45.0  # seconds without a byte: three heartbeats of the board
+LONGEST = 86_400_000  # milliseconds, a day: no board keeps its readers away for longer
 LINE_END = re.compile("\r\n|\r|\n")  # what ends a line of a stream, and nothing else does
 
 
@@ -91,8 +92,9 @@ def follow(url: str, silence: float) -> None:
             why = "The stream has ended."
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as fault:
             why = f"{type(fault).__name__}: {fault}"
-        print(f"{why} Again in {parser.retry} ms.", file=sys.stderr)
-        time.sleep(parser.retry / 1000)
+        pause = min(parser.retry, LONGEST)
+        print(f"{why} Again in {pause} ms.", file=sys.stderr)
+        time.sleep(pause / 1000)
         # An event that was cut in the middle is dropped. It will come again, whole.
         parser = Parser(parser.last_id, parser.retry)
 

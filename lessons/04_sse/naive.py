@@ -28,5 +28,3 @@ def events() -> Response:
             yield f"data: {texts.get()}\n\n"
 
     return Response(blocks(), mimetype="text/event-stream")
-
-

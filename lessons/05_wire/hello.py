@@ -20,7 +20,5 @@ def main() -> None:
         print(len(echo.recv()), "characters")
 
 
-
-
 if __name__ == "__main__":
     main()

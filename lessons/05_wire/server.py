@@ -103,8 +103,6 @@ def talk(connection: socket.socket, data: bytes) -> bytes:
             return b""
 
 
-
-
 def echo(message: str | bytes | None) -> bytes:
     """Return the frame that gives a message back."""
     if message is None:

@@ -17,8 +17,6 @@ def pass_on(source: socket.socket, target: socket.socket, arrow: str) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-
-
 def in_words(data: bytes) -> str:
     """Return a line of HTTP, or bytes in hex."""
     if data.startswith((b"GET ", b"HTTP/")):

@@ -16,5 +16,3 @@ def echo(ws):
     while True:
         number += 1
         ws.send(reply(ws.receive(), number))
-
-

@@ -14,5 +14,3 @@ def mean(words: list[str]) -> str:
     """Return the mean of the whole numbers, as text."""
     numbers = [int(word) for word in words]
     return f"{sum(numbers) / len(numbers):g}"
-
-

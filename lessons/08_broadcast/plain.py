@@ -36,5 +36,3 @@ def publish(room: str, message: dict) -> None:
     """Send the message to every client in the room."""
     for client in clients[room]:
         client.send(json.dumps({"type": "message", "message": message}))
-
-

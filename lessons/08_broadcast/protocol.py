@@ -90,8 +90,6 @@ def no_constant(name: str) -> None:
     raise ValueError(f"{name} is no value")
 
 
-
-
 def string(request: dict, name: str, longest: int) -> str:
     """Return a field that is text. Raises Refused unless it has 1 to `longest` characters."""
     value = request.get(name)
@@ -107,8 +105,6 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
     if type(value) is not int or not low <= value <= high:  # True is an int as well.
         raise Refused("bad_message", f"{name} must be a whole number from {low} to {high}.")
     return value
-
-
 
 
 def post(session: Session, request: dict) -> dict:

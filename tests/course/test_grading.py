@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -273,3 +274,63 @@ def test_the_seed_says_what_the_random_data_is(tree):
 
     got = [next(line for line in out.split("\n") if line.startswith("got: ")) for out in seen]
     assert got[0] == got[1] != got[2]
+
+
+LINES = """
+from course.grading import task
+
+
+@task("lines", "It prints two lines")
+def test_lines(stage):
+    stage.run("app.py").lines(2, 0.5)
+"""
+SAYS = """
+import sys, time
+
+print("one", flush=True)
+print("Nobody answers.", "Again in 5 s.", sep="\\n", file=sys.stderr, flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_card_has_what_a_program_that_goes_on_has_said_of_itself(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(LINES, "utf-8")
+    (tree / "lessons" / "01_tiny" / "app.py").write_text(SAYS, "utf-8")
+
+    status, _, card = grade(tree)["lines"]
+
+    assert status == "failed"
+    assert "got: 1 lines. app.py went on for 0.5 s. Its last line on stderr: Again in 5 s." in card
+    assert "in your code: app.py:6\n    time.sleep(100)" in card
+
+
+CTRL_C = """
+from course.grading import expect, task
+
+
+@task("end", "Ctrl-C ends it")
+def test_end(stage):
+    program = stage.run("app.py")
+    program.lines(1)
+    program.interrupt()
+    expect(program.end() == 7, "7", "another status")
+"""
+WAITS = """
+import signal, socket, sys, threading
+
+signal.siginterrupt(signal.SIGINT, False)  # recv() goes on; Python looks when it has ended.
+here, there = socket.socketpair()
+try:
+    threading.Timer(0.5, print, ["waiting"], {"flush": True}).start()
+    here.recv(1)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "siginterrupt"), reason="Ctrl-C is no signal on Windows")
+def test_ctrl_c_is_heard_also_where_it_comes_right_before_a_wait(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(CTRL_C, "utf-8")
+    (tree / "lessons" / "01_tiny" / "app.py").write_text(WAITS, "utf-8")
+
+    assert grade(tree)["end"] == ["passed", 1, ""]

@@ -58,6 +58,14 @@ def test_a_starter_asks_for_the_regions_that_have_a_sentence_and_keeps_the_other
     assert starter(SOLUTION, ".py") == STARTER
 
 
+def test_where_a_marker_goes_its_empty_lines_go_with_it():
+    text = "# --8<-- [start:a]\na = 1\n\n\n# --8<-- [end:a]\n\n\nb = 2\n"
+
+    assert starter(text, ".py") == "a = 1\n\n\nb = 2\n"
+    assert starter(text.replace("b = 2\n", ""), ".py").rstrip("\n") == "a = 1"
+    assert starter("# --8<-- [start:a]\na = 1\n\n# --8<-- [end:a]\n", ".py") == "a = 1\n"
+
+
 def test_a_starter_of_a_file_without_markers_is_the_file():
     assert starter("a = 1\n", ".py") == "a = 1\n"
     assert starter("any text\r\nat all", ".txt") == "any text\r\nat all"

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import sys
 import threading
+import time
 from collections import Counter
 
 import store
@@ -94,6 +95,46 @@ def looks_among_rooms(count: int, seconds: float) -> int | None:
     news.announce("here")
     waiting.join(seconds)
     return None if waiting.is_alive() else len(looks)
+
+
+def waits_after_vain_news(seconds: float) -> list[float]:
+    """Return for how long who waits has waited again, each time that there was nothing for them.
+
+    The times are the timeouts of their `Condition.wait`, in seconds, of `LONGEST` in all.
+    """
+    from waiting import News
+
+    news, messages, looked = News(), [], threading.Event()
+    real, waits = threading.Condition.wait, []
+
+    def look() -> list[dict]:
+        looked.set()
+        return list(messages)
+
+    def watched(self: threading.Condition, timeout: float | None = None) -> bool:
+        if threading.current_thread() is waiting and timeout is not None:
+            waits.append((time.monotonic(), timeout))
+        return real(self, timeout)
+
+    def again() -> list[float]:
+        """Those that began when some of the time was over, by the coarsest of clocks."""
+        return [timeout for began, timeout in waits if began > waits[0][0] + 0.1]
+
+    threading.Condition.wait = watched
+    try:
+        waiting = threading.Thread(target=news.wait, args=("here", look, LONGEST), daemon=True)
+        waiting.start()
+        looked.wait(seconds)
+        end = time.monotonic() + seconds
+        while not again() and time.monotonic() < end and waiting.is_alive():
+            news.announce("here")
+            time.sleep(0.02)
+        messages.append({"id": 1})
+        news.announce("here")
+        waiting.join(seconds)
+    finally:
+        threading.Condition.wait = real
+    return again()
 
 
 def _count(method: str, room: str) -> bool:
