@@ -309,7 +309,23 @@ def test_after_a_fault_the_client_goes_on_loses_nothing_and_repeats_nothing(stag
 
 
 @task("faults")
-def test_the_wait_doubles_as_long_as_the_board_fails(stage, board):
+@pytest.mark.parametrize(
+    "fault",
+    [Reply(404), PROXY, Reply(200, JSON, b"null"), CUT],
+    ids=["not found", "no JSON", "no page", "cut"],
+)
+def test_the_wait_doubles_as_long_as_the_fault_lasts(stage, board, fault):
+    board.order(*[fault] * 5)
+
+    program = read(stage, board, 0.02)
+
+    log = board.wait_for(6, program)
+    expect_waits(log, [0.02, 0.04, 0.08, 0.16, 0.32])
+    expect_all_read(program, board)
+
+
+@task("faults")
+def test_the_wait_doubles_whatever_fault_comes_next(stage, board):
     board.order(Reply(404), PROXY, Reply(200, JSON, b"null"), CUT)
 
     program = read(stage, board, 0.03)

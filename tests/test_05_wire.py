@@ -1400,7 +1400,7 @@ def expect_each(texts: list[str], got: list, nothing: str) -> None:
     "browser",
     "A browser talks to it",
     points=1,
-    needs="talk",
+    needs=("accept", "request", "encode", "decode", "mask", "control", "fragments", "close"),
 )
 def test_a_browser_opens_hears_its_echo_and_closes_cleanly(stage, echo):
     from course.grading.browser import Browser  # Here, since it takes time to import.
