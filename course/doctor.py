@@ -54,10 +54,9 @@ def examine(root: Path, out: TextIO) -> int:
     from course.terminal import STYLES, Painter, make_console
 
     painter = Painter(make_console(out))
-    width = 2 + max(len(name) for name in ("file events", *(x.slug for x in lessons(root))))
-    broken = False
-    for finding in findings(root):
-        broken |= finding.status == "failed"
+    found = list(findings(root))
+    width = 2 + max(len(finding.name) for finding in found)
+    for finding in found:
         sign = painter.text(f"{painter.signs.of(finding.status)} ", STYLES[finding.status])
         left = sign + painter.text(f"{finding.name:<{width}}", "bold")
         lines = painter.wrapped(left, painter.text(finding.what))
@@ -65,6 +64,7 @@ def examine(root: Path, out: TextIO) -> int:
             lines += painter.paragraph(finding.advice, "dim", 2 + width)
         for line in lines:
             painter.console.print(line, soft_wrap=True)
+    broken = any(finding.status == "failed" for finding in found)
     said = "Something that the course needs is broken here." if broken else "The course works here."
     painter.console.print(painter.text(said, "bold"), soft_wrap=True)
     return 2 if broken else 0

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0  # the deadline of what should come at once
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
-SAID = 200  # characters of a program's last line that a card shows
 LONG_BODY = 200  # bytes, from which on a card says how many there are
 # What lasts longer than a test, such as a browser: whoever runs tests closes it at the end.
 LASTING = contextlib.ExitStack()
@@ -395,7 +394,7 @@ class Program:
             return Unmet(expected, f"{got}. {late}.")
         trouble = self._child.trouble(late)
         said = self.err.rstrip().rpartition("\n")[2]
-        last = f" Its last line on stderr: {said[:SAID]}" if said else ""
+        last = f" Its last line on stderr: {shown(said)}" if said else ""
         return Unmet(expected, f"{got}. {trouble}{last}", where=trouble.where)
 
     def interrupt(self) -> None:

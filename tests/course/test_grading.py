@@ -285,11 +285,11 @@ def test_lines(stage):
     stage.run("app.py").lines(2, 0.5)
 """
 SAYS = """
-import sys, time
+import sys, threading
 
 print("one", flush=True)
 print("Nobody answers.", "Again in 5 s.", sep="\\n", file=sys.stderr, flush=True)
-time.sleep(100)
+threading.Event().wait()
 """
 
 
@@ -301,7 +301,7 @@ def test_a_card_has_what_a_program_that_goes_on_has_said_of_itself(tree):
 
     assert status == "failed"
     assert "got: 1 lines. app.py went on for 0.5 s. Its last line on stderr: Again in 5 s." in card
-    assert "in your code: app.py:6\n    time.sleep(100)" in card
+    assert "in your code: app.py:6\n    threading.Event().wait()" in card
 
 
 CTRL_C = """
@@ -318,10 +318,17 @@ def test_end(stage):
 WAITS = """
 import signal, socket, sys, threading
 
+main = threading.get_ident()
+
+def say_when_it_waits():
+    while sys._current_frames()[main].f_lineno != 15:
+        pass
+    print("waiting", flush=True)
+
 signal.siginterrupt(signal.SIGINT, False)  # recv() goes on; Python looks when it has ended.
 here, there = socket.socketpair()
+threading.Thread(target=say_when_it_waits, daemon=True).start()
 try:
-    threading.Timer(0.5, print, ["waiting"], {"flush": True}).start()
     here.recv(1)
 except KeyboardInterrupt:
     sys.exit(7)

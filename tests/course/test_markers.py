@@ -62,7 +62,6 @@ def test_where_a_marker_goes_its_empty_lines_go_with_it():
     text = "# --8<-- [start:a]\na = 1\n\n\n# --8<-- [end:a]\n\n\nb = 2\n"
 
     assert starter(text, ".py") == "a = 1\n\n\nb = 2\n"
-    assert starter(text.replace("b = 2\n", ""), ".py").rstrip("\n") == "a = 1"
     assert starter("# --8<-- [start:a]\na = 1\n\n# --8<-- [end:a]\n", ".py") == "a = 1\n"
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 
 import store
 
@@ -117,8 +118,8 @@ def waits_after_vain_news(seconds: float) -> list[float]:
         return real(self, timeout)
 
     def again() -> list[float]:
-        """Those that began when some of the time was over, by the coarsest of clocks."""
-        return [timeout for began, timeout in waits if began > waits[0][0] + 0.1]
+        """Those after one that began when the clock had moved on, however coarse it is."""
+        return [timeout for (before, _), (_, timeout) in pairwise(waits) if before > waits[0][0]]
 
     threading.Condition.wait = watched
     try:
@@ -127,8 +128,9 @@ def waits_after_vain_news(seconds: float) -> list[float]:
         looked.wait(seconds)
         end = time.monotonic() + seconds
         while not again() and time.monotonic() < end and waiting.is_alive():
+            looked.clear()
             news.announce("here")
-            time.sleep(0.02)
+            looked.wait(seconds)
         messages.append({"id": 1})
         news.announce("here")
         waiting.join(seconds)
