@@ -305,17 +305,38 @@ def test_a_number_that_is_none_or_out_of_range_is_400(stage, ada):
 
 
 @task("refuse")
-def test_what_is_too_long_is_413_and_what_is_not_json_is_415(stage, ada):
+def test_a_text_that_is_too_long_is_422(stage, ada):
     before = post(ada, stage.name(), "before")
     path = f"/rooms/{before['room']}/messages"
-    body = b'{"author": "ada", "text": "hi"}'
-    too_big = body.ljust(16 * 1024 + 1)
 
     for text in ("x" * 2001, "x" * 1999 + "  "):
         answer = ada.post(path, {"author": "ada", "text": text})
-        answer.expect_problem(413, next="The text has 2,001 characters, one too many.")
+        answer.expect_problem(422, next="The text has 2,001 characters, one too many.")
+
+    expect_nothing_kept(ada, before)
+
+
+@task("refuse")
+def test_a_body_that_is_too_large_is_413(stage, ada):
+    before = post(ada, stage.name(), "before")
+    path = f"/rooms/{before['room']}/messages"
+    too_big = b'{"author": "ada", "text": "hi"}'.ljust(32 * 1024 + 1)
+
     ada.request("POST", path, too_big, headers=JSON).expect_problem(413)
-    ada.post(path, {"author": "🦦" * 4096, "text": "hi"}).expect_problem(413)
+    ada.post(path, {"author": "🦦" * 8192, "text": "hi"}).expect_problem(413)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(too_big), too_big)
+    answer = ada.request("POST", path, chunks, headers={**JSON, "Transfer-Encoding": "chunked"})
+    answer.expect_problem(411 if answer.status == 411 else 413)
+
+    expect_nothing_kept(ada, before)
+
+
+@task("refuse")
+def test_a_body_that_is_not_json_by_its_type_is_415(stage, ada):
+    before = post(ada, stage.name(), "before")
+    path = f"/rooms/{before['room']}/messages"
+    body = b'{"author": "ada", "text": "hi"}'
+
     for other in ("text/plain", "application/json-seq"):
         ada.request("POST", path, body, headers={"Content-Type": other}).expect_problem(415)
 
@@ -326,16 +347,17 @@ def test_what_is_too_long_is_413_and_what_is_not_json_is_415(stage, ada):
 def test_what_is_as_long_as_it_may_be_is_accepted(stage, ada):
     path = f"/rooms/{stage.name()}/messages"
     longest = {"author": "ada", "text": "🦦" * 2000}
-    biggest = b'{"author": "ada", "text": "hi"}'.ljust(16 * 1024)
+    escaped = json.dumps(longest).encode()  # 24,031 bytes, 12 for each character
+    biggest = b'{"author": "ada", "text": "hi"}'.ljust(32 * 1024)
     with_charset = {"Content-Type": "application/json; charset=utf-8"}
 
-    answer = ada.post(path, longest)
-    answer.expect_status(201, next="The text has 2,000 characters: so many are accepted.")
-    message = message_in(answer)
+    answers = [ada.post(path, longest), ada.request("POST", path, escaped, headers=JSON)]
     ada.request("POST", path, biggest, headers=with_charset).expect_status(201)
 
-    got = f"{len(message['text'])} characters"
-    expect(message["text"] == longest["text"], "2000 characters, each 🦦", got)
+    for answer in answers:
+        answer.expect_status(201, next="The text has 2,000 characters, which are accepted.")
+        text = message_in(answer)["text"]
+        expect(text == longest["text"], "2000 characters, each 🦦", f"{len(text)} characters")
 
 
 @task("refuse")

@@ -4,20 +4,26 @@ import json
 import re
 
 from flask import Blueprint, Flask, Response, current_app, request, url_for
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    LengthRequired,
+    NotFound,
+    UnprocessableEntity,
+)
 from werkzeug.routing import BaseConverter
 
 from store import Store
 
-MAX_TEXT = 2_000  # characters
-MAX_BODY = 16 * 1024  # bytes
-MAX_ID = 2**63 - 1  # the largest integer that SQLite can hold
+MAX_TEXT = 2_000  # code points
+MAX_BODY = 32 * 1024  # bytes
+MAX_ID = 2**63 - 1  # the largest integer that SQLite can store
 
 board = Blueprint("board", __name__)
 
 
 class RoomName(BaseConverter):
-    """The part of a URL that names a room. Any other name is answered 404."""
+    """The part of a URL that names a room. Flask responds with 404 to any other name."""
 
     regex = "[a-z0-9-]{1,32}"
 
@@ -42,18 +48,20 @@ def store() -> Store:
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
+    if request.content_length is None:  # MAX_CONTENT_LENGTH doesn't limit a chunked body.
+        raise LengthRequired("Send a Content-Length.")
     try:
         body = request.get_json()
-        json.dumps(body, ensure_ascii=False).encode()  # Half a surrogate pair has no bytes.
+        json.dumps(body, ensure_ascii=False).encode()  # UTF-8 can't encode a lone surrogate.
     except (RecursionError, UnicodeEncodeError):
-        raise BadRequest("The JSON is nested too deeply, or holds half a character.") from None
+        raise BadRequest("The JSON is nested too deeply or has a lone surrogate.") from None
     body = checked(body)
     # TODO(create): Add the message to `store()`; answer it with 201 and `Location`.
     ...
     # END(create)
 
 
-@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+@board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
     # TODO(read): Return the message, or raise `NotFound` if the room has none with this id.
@@ -88,7 +96,7 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 
 def checked(body: object) -> dict:
     """Return the body of a post, if a message can be made of it."""
-    # TODO(refuse): Raise `BadRequest` or `RequestEntityTooLarge` for what the page refuses.
+    # TODO(refuse): Raise `BadRequest` or `UnprocessableEntity` for what the page refuses.
     ...
     # END(refuse)
     return body

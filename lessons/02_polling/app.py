@@ -1,25 +1,12 @@
 """A message board over REST, with an ETag: an answer that a client has is not sent again."""
 
-import json
-import re
-
 from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
+from werkzeug.exceptions import HTTPException, NotFound
 
+from inputs import MAX_BODY, MAX_ID, RoomName, posted, problem, whole_number
 from store import Store
 
-MAX_TEXT = 2_000  # characters
-MAX_BODY = 16 * 1024  # bytes
-MAX_ID = 2**63 - 1  # the largest integer that SQLite can hold
-
 board = Blueprint("board", __name__)
-
-
-class RoomName(BaseConverter):
-    """The part of a URL that names a room. Any other name is answered 404."""
-
-    regex = "[a-z0-9-]{1,32}"
 
 
 def create_app(config: dict | None = None) -> Flask:
@@ -42,18 +29,13 @@ def store() -> Store:
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
-    try:
-        body = request.get_json()
-        json.dumps(body, ensure_ascii=False).encode()  # Half a surrogate pair has no bytes.
-    except (RecursionError, UnicodeEncodeError):
-        raise BadRequest("The JSON is nested too deeply, or holds half a character.") from None
-    body = checked(body)
+    body = posted()
     message = store().add(room, body["author"], body["text"])
     location = url_for("board.read", room=room, message_id=message["id"])
     return message, 201, {"Location": location}
 
 
-@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+@board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
     message = store().get(message_id)
@@ -78,33 +60,3 @@ def list_messages(room: str) -> Response:
 def next_cursor(messages: list[dict], after: int) -> int:
     """Return the `after` to ask with next, so that nobody sees a message twice or never."""
     return messages[-1]["id"] if messages else after
-
-
-def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """Return the query's number. Raises BadRequest unless it is digits and within the range."""
-    text = request.args.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
-        raise BadRequest(f"{name} must be a whole number from {low} to {high}.")
-    return int(text)
-
-
-def checked(body: object) -> dict:
-    """Return the body of a post, if a message can be made of it."""
-    if not isinstance(body, dict):
-        raise BadRequest("The body must be a JSON object.")
-    for name in ("author", "text"):
-        value = body.get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise BadRequest(f"{name} must be a string that is not blank.")
-    if len(body["text"]) > MAX_TEXT:
-        raise RequestEntityTooLarge(f"text must have at most {MAX_TEXT} characters.")
-    return body
-
-
-def problem(error: HTTPException) -> Response:
-    """Return the error as a problem document (RFC 9457, section 3)."""
-    response = error.get_response()
-    document = {"title": error.name, "status": error.code, "detail": error.description}
-    response.data = json.dumps(document)
-    response.content_type = "application/problem+json"
-    return response

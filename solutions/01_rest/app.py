@@ -4,21 +4,27 @@ import json
 import re
 
 from flask import Blueprint, Flask, Response, current_app, request, url_for
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    LengthRequired,
+    NotFound,
+    UnprocessableEntity,
+)
 from werkzeug.routing import BaseConverter
 
 from store import Store
 
-MAX_TEXT = 2_000  # characters
-MAX_BODY = 16 * 1024  # bytes
-MAX_ID = 2**63 - 1  # the largest integer that SQLite can hold
+MAX_TEXT = 2_000  # code points
+MAX_BODY = 32 * 1024  # bytes
+MAX_ID = 2**63 - 1  # the largest integer that SQLite can store
 
 board = Blueprint("board", __name__)
 
 
 class RoomName(BaseConverter):
     # --8<-- [start:rooms-name]
-    """The part of a URL that names a room. Any other name is answered 404."""
+    """The part of a URL that names a room. Flask responds with 404 to any other name."""
 
     regex = "[a-z0-9-]{1,32}"
     # --8<-- [end:rooms-name]
@@ -45,11 +51,13 @@ def store() -> Store:
 def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
     # --8<-- [start:refuse-body]
+    if request.content_length is None:  # MAX_CONTENT_LENGTH doesn't limit a chunked body.
+        raise LengthRequired("Send a Content-Length.")
     try:
         body = request.get_json()
-        json.dumps(body, ensure_ascii=False).encode()  # Half a surrogate pair has no bytes.
+        json.dumps(body, ensure_ascii=False).encode()  # UTF-8 can't encode a lone surrogate.
     except (RecursionError, UnicodeEncodeError):
-        raise BadRequest("The JSON is nested too deeply, or holds half a character.") from None
+        raise BadRequest("The JSON is nested too deeply or has a lone surrogate.") from None
     # --8<-- [end:refuse-body]
     body = checked(body)
     # --8<-- [start:create] Add the message to `store()`; answer it with 201 and `Location`.
@@ -59,7 +67,7 @@ def create(room: str) -> tuple[dict, int, dict]:
     # --8<-- [end:create]
 
 
-@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+@board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
     # --8<-- [start:read] Return the message, or raise `NotFound` if the room has none with this id.
@@ -100,7 +108,7 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 
 def checked(body: object) -> dict:
     """Return the body of a post, if a message can be made of it."""
-    # --8<-- [start:refuse] Raise `BadRequest` or `RequestEntityTooLarge` for what the page refuses.
+    # --8<-- [start:refuse] Raise `BadRequest` or `UnprocessableEntity` for what the page refuses.
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
     for name in ("author", "text"):
@@ -108,7 +116,7 @@ def checked(body: object) -> dict:
         if not isinstance(value, str) or not value.strip():
             raise BadRequest(f"{name} must be a string that is not blank.")
     if len(body["text"]) > MAX_TEXT:
-        raise RequestEntityTooLarge(f"text must have at most {MAX_TEXT} characters.")
+        raise UnprocessableEntity(f"text must have at most {MAX_TEXT} characters.")
     # --8<-- [end:refuse]
     return body
 

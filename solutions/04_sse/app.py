@@ -54,7 +54,7 @@ def create(room: str) -> tuple[dict, int, dict]:
     return message, 201, {"Location": location}
 
 
-@board.get("/rooms/<room:room>/messages/<int(max=9223372036854775807):message_id>")
+@board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
     """Return one message of the room, or 404."""
     message = store().get(message_id)
