@@ -22,9 +22,9 @@ def main():
     if sys.version_info < MINIMUM:
         sys.stderr.write(too_old(MINIMUM) + "\n")
         sys.exit(2)
-    from course import bootstrap
+    from course import setup
 
-    bootstrap.ready()
+    setup.ready()
     from course import cli
 
     sys.exit(cli.main())

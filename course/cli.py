@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from course.curriculum import ROOT, Lesson, UnknownLesson, find, lessons
+from course.lesson.lessons import ROOT, Lesson, UnknownLesson, find, lessons
 
 
 def main() -> int:
@@ -47,8 +47,8 @@ def _prepare() -> None:
 
 def _explain(error: Exception) -> int:
     """Say in a sentence what went wrong, and return the exit status."""
-    from course.markers import MarkerError
-    from course.work import Refusal
+    from course.learner.work import Refusal
+    from course.lesson.regions import MarkerError
 
     if isinstance(error, Refusal | MarkerError):
         say(str(error))
@@ -89,7 +89,7 @@ def course(context: click.Context) -> int | None:
     """Beyond REST. Without a command: the map, then the current lesson, graded at each save."""
     if context.invoked_subcommand:
         return None
-    from course.terminal import Painter, make_console
+    from course.learner.paint import Painter, make_console
 
     known, progress = lessons(), _progress()
     here = progress.current(known)
@@ -106,10 +106,10 @@ def course(context: click.Context) -> int | None:
 def _watch(known: list[Lesson], here: Lesson) -> int:
     """Watch until the learner quits, and say what is passed so far."""
     from course.grading.engine import Engine
-    from course.progress import Progress
-    from course.screen import View
-    from course.terminal import make_console
-    from course.watch import Watch
+    from course.learner.paint import make_console
+    from course.learner.progress import Progress
+    from course.learner.screen import View
+    from course.learner.watch import Watch
 
     said: list[str] = []
     view = View(known, Progress(ROOT, said.append), here)
@@ -118,7 +118,7 @@ def _watch(known: list[Lesson], here: Lesson) -> int:
 
 
 def _progress():
-    from course.progress import Progress
+    from course.learner.progress import Progress
 
     return Progress(ROOT, say)
 
@@ -136,7 +136,7 @@ def _named(names: tuple[str, ...]) -> list[Lesson]:
 
     Raises UnknownLesson, and Refusal for a task's name: `hint` and `reset` take one.
     """
-    from course.work import Refusal
+    from course.learner.work import Refusal
 
     found: dict[Lesson, None] = {}
     here = None
@@ -154,7 +154,7 @@ def _named(names: tuple[str, ...]) -> list[Lesson]:
 
 
 def _check(found: list[Lesson], **options: object) -> int:
-    from course.checking import Request, check
+    from course.learner.check import Request, check
 
     return check(Request(found, ROOT, **options), say)
 
@@ -172,7 +172,7 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
 
     With --from and no name: all that the folder holds.
     """
-    from course.checking import lessons_in, require_folder
+    from course.learner.check import lessons_in, require_folder
 
     if every and names:
         raise click.UsageError("--all is every lesson: name none beside it.")
@@ -194,8 +194,8 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
 @click.argument("task", required=False)
 def hint(lesson: str | None, task: str | None) -> None:
     """Show the next hint, of three: a nudge, a pointer, nearly there."""
-    from course import work
-    from course.terminal import Painter, make_console
+    from course.learner import work
+    from course.learner.paint import Painter, make_console
 
     progress = _progress()
     here, name = _lesson_and_task(lesson, task)
@@ -236,9 +236,9 @@ def run_lesson(lesson: str, solution: bool) -> None:
 @click.option("--anyway", is_flag=True, help="Even before every task has passed.")
 def solution(lesson: str, anyway: bool) -> None:
     """Show your answer beside ours, once you pass."""
-    from course import work
-    from course.compare import comparison
-    from course.terminal import WIDE, Painter, make_console
+    from course.learner import work
+    from course.learner.paint import WIDE, Painter, make_console
+    from course.learner.solution import comparison
 
     here, progress = find(lesson), _progress()
     if not anyway and not progress.complete(here):
@@ -256,7 +256,7 @@ def solution(lesson: str, anyway: bool) -> None:
 @click.argument("task", required=False)
 def reset(lesson: str, task: str | None) -> None:
     """Write the starter again, of a lesson or of one task. What was there is kept."""
-    from course import work
+    from course.learner import work
 
     here = find(lesson)
     said = work.reset_task(here, work.find_task(here, task)) if task else work.reset(here)
@@ -268,7 +268,7 @@ def reset(lesson: str, task: str | None) -> None:
 @course.command()
 def status() -> None:
     """Show the points so far."""
-    from course.terminal import Painter, make_console
+    from course.learner.paint import Painter, make_console
 
     known, progress = lessons(), _progress()
     painter = Painter(make_console(sys.stdout))
@@ -279,7 +279,7 @@ def status() -> None:
 @course.command()
 def docs() -> None:
     """Serve the site here, and open it."""
-    from course.docs import serve
+    from course.learner.site import serve
 
     serve(ROOT, sys.stdout)
 
@@ -287,7 +287,7 @@ def docs() -> None:
 @course.command()
 def doctor() -> int:
     """Say what this machine has and what it lacks, for the course and for each lesson."""
-    from course.doctor import examine
+    from course.learner.doctor import examine
 
     return examine(ROOT, sys.stdout)
 
@@ -304,7 +304,7 @@ def measure(quick: bool) -> int:
 @course.command("test")
 def test_everything() -> int:
     """Test the course itself: its rules, its graders, its runner and the site."""
-    from course.gates import run
+    from course.author.test_all import run
 
     return run(ROOT, sys.stdout)
 
@@ -317,7 +317,7 @@ def dev() -> None:
 @dev.command()
 def sync() -> None:
     """Write lessons/ from solutions/."""
-    from course.starters import sync as write
+    from course.lesson.starter import sync as write
 
     for line in write(ROOT):
         click.echo(line)
@@ -326,7 +326,7 @@ def sync() -> None:
 @dev.command("check")
 def check_rules() -> int:
     """Hold every rule of the course. Each refusal says what to do."""
-    from course.rules import check as refusals
+    from course.author.rules import check as refusals
 
     found = refusals(ROOT)
     for refusal in found:
@@ -341,7 +341,7 @@ def check_rules() -> int:
 @click.option("--from", "file", type=Path, metavar="FILE", help="Judge the answers of this file.")
 def answers(names: tuple[str, ...], file: Path | None) -> int:
     """Judge the graders: right answers must pass, wrong ones fail the task they name."""
-    from course.answers import judge
+    from course.author.judge import judge
 
     if file and not file.is_file():
         raise click.ClickException(f"{file} is not a file. --from takes a file of answers.")

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from course.grading import Answer, Program, Server, expect, task
+from course.grading.children import PATIENCE
 from course.grading.expect import Unmet
-from course.grading.processes import PATIENCE
 from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
 from course.grading.stage import SECONDS, begin, eventually
 

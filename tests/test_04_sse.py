@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from course.grading import Program, Server, expect, task
+from course.grading.children import PATIENCE
 from course.grading.events import EventReader, parsed
 from course.grading.expect import in_json
-from course.grading.processes import PATIENCE
 from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard
 from course.grading.stage import eventually
 

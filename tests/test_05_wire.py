@@ -23,11 +23,11 @@ from websockets.utils import accept_key, generate_key
 from wsproto.frame_protocol import FrameDecoder, FrameProtocol, ParseFailed
 
 from course.grading import Stage, expect, task
+from course.grading.children import Trouble
 from course.grading.expect import Unmet, in_json, shown
-from course.grading.processes import Trouble
 from course.grading.raw import Raw, in_hex, in_words
 from course.grading.sockets import Socket
-from course.grading.wire import Wire
+from course.grading.transcript import Wire
 
 PROBES = Path(__file__).parent / "probes" / "05_wire.py"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from course.grading import Server, expect, task
+from course.grading.children import PATIENCE
 from course.grading.expect import Unmet
-from course.grading.processes import PATIENCE
 from course.grading.sockets import CLOSE, TEXT, RawSocket, Socket
 from course.grading.stage import SECONDS, eventually, in_threads
 

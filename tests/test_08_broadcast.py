@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from course.curriculum import ROOT
 from course.grading import Server, Stage, equal, expect, task
 from course.grading.asyncapi import described
 from course.grading.sockets import CLOSE
 from course.grading.stage import begin, eventually, in_threads
+from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "08_broadcast.py"
 PROTOCOL = ["board.v1"]

@@ -17,10 +17,10 @@ import pytest
 from playwright.async_api import BrowserContext, Error, Route, WebSocket, async_playwright
 from playwright.async_api import TimeoutError as TooLate
 
-from course import doctor
+from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, shown
-from course.grading.processes import PATIENCE
 from course.grading.stage import LASTING, SECONDS
+from course.learner import doctor
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work
 GRACE = 2.0  # seconds beyond its own timeout, after which a call that has not ended will not

@@ -1,7 +1,7 @@
 """A failure as a card: the wire, what was expected, what came, where, and one next step."""
 
+from course.grading.children import Trouble
 from course.grading.expect import Unmet
-from course.grading.processes import Trouble
 from course.grading.stage import Stage
 
 

@@ -8,7 +8,7 @@ It is started as a plain script and imports nothing of the course, so that a lea
                                     import, and forks a child for each request on this Unix socket
 
 A child takes commands and answers them as lines of JSON on a socket of its own, apart from stdout,
-so that a learner may print. The grader's side of this is processes.py.
+so that a learner may print. The grader's side of this is children.py.
 """
 
 import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.curriculum import ROOT, lessons
-from course.grading.processes import ADDRESS, PATIENCE, Template, can_fork
+from course.grading.children import ADDRESS, PATIENCE, Template, can_fork
+from course.lesson.lessons import ROOT, lessons
 from course.report import LessonResult, TaskResult
 
 SILENCE = 120 * PATIENCE  # seconds without a word from a grader, after which it counts as lost

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from course.grading import plugin
-from course.grading.processes import Child
+from course.grading.children import Child
 from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
 

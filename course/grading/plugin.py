@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from course.curriculum import ROOT, pictures
 from course.grading.card import card
+from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
-from course.grading.processes import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.stage import LASTING, Stage
 from course.grading.verdicts import Grading
+from course.lesson.lessons import ROOT, pictures
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()
 STARTER = pytest.StashKey[object]()

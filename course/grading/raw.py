@@ -12,8 +12,8 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, shown
-from course.grading.processes import PATIENCE
 from course.grading.stage import SECONDS
 
 CHUNK = 65536  # bytes read at once

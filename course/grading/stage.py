@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from course.grading.children import KEPT, PATIENCE, Child, Trouble, start_fresh
 from course.grading.expect import Unmet, equal, in_json, shown
-from course.grading.processes import KEPT, PATIENCE, Child, Trouble, start_fresh
-from course.grading.wire import Wire, body_in_words
+from course.grading.transcript import Wire, body_in_words
 
 if TYPE_CHECKING:
     from course.grading.browser import Browser

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.curriculum import ROOT
-from course.grading.processes import Child
+from course.grading.children import Child
+from course.lesson.lessons import ROOT
 from course.report import TaskResult
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from course.curriculum import ROOT
 from course.grading import lanes, plugin
-from course.grading.processes import ADDRESS, Child, can_fork
+from course.grading.children import ADDRESS, Child, can_fork
 from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
+from course.lesson.lessons import ROOT
 
 CORES = os.cpu_count() or 1
 LANES = 2 * CORES  # Tests wait more than they work, unless they are marked as busy.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from course.measuring.report import keep, say
+from course.learner.paint import make_console
 from course.measuring.runs import QUICK, WHOLE, Transport, Unmeasured, machine, measure
-from course.terminal import make_console
+from course.measuring.tables import keep, say
 
 
 def run(root: Path, quick: bool) -> int:

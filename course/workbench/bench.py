@@ -8,18 +8,18 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TextIO
 
-from course.curriculum import Lesson
-from course.docs import open_browser
-from course.saves import Saves
-from course.terminal import printable
-from course.work import Refusal, command
+from course.learner.paint import printable
+from course.learner.saves import Saves
+from course.learner.site import open_browser
+from course.learner.work import Refusal, command
+from course.lesson.lessons import Lesson
 from course.workbench.app import APPS, App
 from course.workbench.faults import LONGEST_DELAY, LOWEST_RATE
-from course.workbench.kinds import kind_of
+from course.workbench.page_kind import kind_of
+from course.workbench.page_server import PAGE, Server
 from course.workbench.proxy import Proxy
 from course.workbench.recorder import Recorder
 from course.workbench.sender import BROKEN, Sender
-from course.workbench.server import PAGE, Server
 from course.workbench.transcript import Transcript
 
 OURS = "/.workbench/"  # Paths that the proxy answers by itself, with the board's files.

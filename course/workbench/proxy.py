@@ -11,7 +11,7 @@ import h11
 
 from course.workbench.app import App
 from course.workbench.faults import Faults
-from course.workbench.http_wire import Conversation, Unreadable
+from course.workbench.read_http import Conversation, Unreadable
 from course.workbench.transcript import Transcript
 
 HOST = "127.0.0.1"

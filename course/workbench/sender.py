@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Callable
 
-from course.work import Refusal
+from course.learner.work import Refusal
 from course.workbench.proxy import CHUNK, Proxy
-from course.workbench.ws_wire import unmask
+from course.workbench.read_frames import unmask
 
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 

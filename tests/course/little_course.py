@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from course.curriculum import Lesson, lessons
+from course.lesson.lessons import Lesson, lessons
 
 TESTS = {
     "01_rest": """\

@@ -2,16 +2,16 @@
 
 import pytest
 
-from course import answers
-from course.curriculum import find
+from course.author import judge
+from course.lesson.lessons import find
 from course.report import LessonResult, TaskResult
 
 
 def judged(capsys, fails: str, **statuses: str) -> tuple[int, str]:
     """Judge an answer by its tasks' statuses. Returns the exit status, and what is printed."""
     tasks = [TaskResult(id, id, 1, status, f"{id} says why") for id, status in statuses.items()]
-    answer = answers.Answer(find("9"), "an answer", fails=fails)
-    status = answers._say([answers._judged(answer, LessonResult("09_browser", "", tasks))])
+    answer = judge.Answer(find("9"), "an answer", fails=fails)
+    status = judge._say([judge._judged(answer, LessonResult("09_browser", "", tasks))])
     return status, capsys.readouterr().out
 
 

@@ -10,8 +10,8 @@ import json
 import jsonschema
 import pytest
 
-from course.curriculum import ROOT
 from course.grading.asyncapi import Described
+from course.lesson.lessons import ROOT
 
 SPEC = importlib.util.spec_from_file_location("lesson", ROOT / "tests" / "test_07_protocol.py")
 lesson = importlib.util.module_from_spec(SPEC)

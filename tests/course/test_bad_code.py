@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from course import markers
-from course.curriculum import ROOT
 from course.grading.engine import Engine, Job
+from course.lesson import regions
+from course.lesson.lessons import ROOT
 from course.report import LessonResult, TaskResult
 
 SOLUTION = ROOT / "solutions" / "01_rest"
@@ -52,8 +52,8 @@ def in_region(folder: Path, region: str, code: str) -> None:
     """Put code at the beginning of a region of app.py."""
     app = folder / "app.py"
     text = app.read_text("utf-8")
-    body = next(r.body for r in markers.regions(text, ".py") if r.name == region)
-    app.write_text(markers.replace(text, ".py", region, f"{code}\n{body}"), "utf-8")
+    body = next(r.body for r in regions.regions(text, ".py") if r.name == region)
+    app.write_text(regions.replace(text, ".py", region, f"{code}\n{body}"), "utf-8")
 
 
 def at_top(folder: Path, code: str) -> None:

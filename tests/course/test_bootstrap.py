@@ -24,22 +24,22 @@ import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
-from course import bootstrap
+from course.setup import packages
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = Path(getattr(sys, "_base_executable", sys.executable))
-MODULES = ("__init__.py", "__main__.py", "bootstrap.py", "first_run.py")
+MODULES = ("__init__.py", "__main__.py", "setup")
 CLI = """\
 import json, os, sys
 
 def main():
     import course, tiny
     try:
-        import first_run
+        import setup
     except ImportError:
-        first_run = None
+        setup = None
     told = {"arguments": sys.argv[1:], "prefix": sys.prefix, "course": course.__file__}
-    told |= {"tiny": tiny.VERSION, "bare names": bool(first_run), "modules": sorted(sys.modules)}
+    told |= {"tiny": tiny.VERSION, "bare names": bool(setup), "modules": sorted(sys.modules)}
     print(json.dumps(told))
     return int(os.environ.get("STATUS", "0"))
 """
@@ -113,7 +113,7 @@ class Course:
 
     def ask(self, *calls: str) -> list:
         """Return what calls into the course's bootstrap return, in a Python without packages."""
-        code = "import json; from course import bootstrap, first_run"
+        code = "import json; from course.setup import install, packages, venv"
         run = done(self.start(BARE, "-c", f"{code}; print(json.dumps([{', '.join(calls)}]))"))
         return json.loads(run.stdout)
 
@@ -177,7 +177,11 @@ def new_course(folder: Path) -> Course:
     course = Course(folder / "a course")
     (course.root / "course").mkdir(parents=True)
     for name in MODULES:
-        shutil.copy(ROOT / "course" / name, course.root / "course")
+        source, target = ROOT / "course" / name, course.root / "course" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
     (course.root / "course" / "cli.py").write_text(CLI, "utf-8")
     wheel(folder / "wheels", "1.0")
     wheel(folder / "wheels", "2.0")
@@ -349,15 +353,15 @@ def test_modules_of_the_course_have_no_bare_names(set_up, way):
 def test_nothing_heavy_is_imported_before_the_command(set_up):
     run = set_up.run(python=set_up.python)
 
-    heavy = {"subprocess", "importlib.metadata", "pathlib", "platform", "course.first_run"}
+    heavy = {"subprocess", "importlib.metadata", "pathlib", "platform", "course.setup.install"}
     assert not heavy & set(run.told["modules"])
 
 
 def test_the_python_of_venv_is_tried_once_and_again_when_it_has_changed(set_up):
-    starts = ["setattr(bootstrap, '_try_to_start', lambda: False)", "bootstrap.starts()"]
+    starts = ["setattr(venv, '_try_to_start', lambda: False)", "venv.starts()"]
 
     assert set_up.ask(*starts) == [None, False]
-    assert set_up.ask("bootstrap.starts()") == [True]
+    assert set_up.ask("venv.starts()") == [True]
     assert set_up.ask(*starts) == [None, True]
     (set_up.venv / "pyvenv.cfg").touch()
     assert set_up.ask(*starts) == [None, False]
@@ -419,7 +423,7 @@ def test_a_venv_without_its_configuration_is_made_again(set_up):
 def test_a_file_in_the_place_of_a_venv_is_replaced(course):
     course.venv.write_text("", "utf-8")
 
-    assert course.ask("bootstrap.starts()", "first_run.make()", "bootstrap.starts()") == [
+    assert course.ask("venv.starts()", "install.make()", "venv.starts()") == [
         False,
         None,
         True,
@@ -430,7 +434,7 @@ def assert_is_made_again(course: Course, damage: Callable[[], None]) -> None:
     """Hold that a `.venv` that was found to start is not taken to start after `damage`."""
     assert course.run().status == 0
     damage()
-    assert course.ask("bootstrap.starts()", "first_run.make()", "bootstrap.starts()") == [
+    assert course.ask("venv.starts()", "install.make()", "venv.starts()") == [
         False,
         None,
         True,
@@ -575,7 +579,7 @@ def test_a_venv_that_cannot_be_made(course, error, meant):
 
     assert run.stderr.startswith(f"Making {course.venv} ...\n{meant}")
     assert (run.status, run.stdout, len(run.stderr.splitlines())) == (2, "", 2)
-    assert course.ask("first_run.make()", "bootstrap.starts()") == [None, True]
+    assert course.ask("install.make()", "venv.starts()") == [None, True]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
@@ -700,8 +704,8 @@ def test_where_there_is_no_exec_ctrl_c_is_for_the_command_to_answer(set_up):
         "print('ready', flush=True); signal.pause()"
     )
     outer = f"""if 1:
-        import sys; from course import bootstrap
-        sys.exit(bootstrap.run_to_its_end([sys.executable, '-c', {command!r}]))
+        import sys; from course.setup import venv
+        sys.exit(venv.run_to_its_end([sys.executable, '-c', {command!r}]))
     """
     process = subprocess.Popen(
         [BARE, "-c", outer],
@@ -732,7 +736,7 @@ def test_two_first_runs_at_once_set_up_once(course):
 
 def test_a_command_that_waits_for_another_says_so(set_up):
     set_up.forget_package()
-    hold = "import threading; from course import first_run; lock = first_run.lock()"
+    hold = "import threading; from course.setup import install; lock = install.lock()"
     wait = "print('locked', flush=True); threading.Event().wait()"
     holder = set_up.start(BARE, "-c", f"{hold}; {wait}")
     assert holder.stdout.readline() == "locked\n"
@@ -760,7 +764,7 @@ def test_requirements_has_only_pins():
 
 
 def test_this_python_has_everything_that_is_pinned():
-    assert bootstrap.missing() == []
+    assert packages.missing() == []
 
 
 @pytest.mark.parametrize("system", ["Linux", "Darwin", "Windows"])
@@ -780,8 +784,8 @@ def test_every_marker_is_understood_as_pip_understands_it(monkeypatch, system, v
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
     markers = [pin.marker for pin in pins if pin.marker]
-    versions = {k: bootstrap.Version(v) for k, v in environment.items() if k.startswith("python_")}
-    monkeypatch.setattr(bootstrap, "Environment", lambda: environment | versions)
+    versions = {k: packages.Version(v) for k, v in environment.items() if k.startswith("python_")}
+    monkeypatch.setattr(packages, "Environment", lambda: environment | versions)
 
     for marker in [*markers, *map(Marker, MARKERS)]:
-        assert bootstrap.applies(str(marker)) == marker.evaluate(environment), marker
+        assert packages.applies(str(marker)) == marker.evaluate(environment), marker

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from course import doctor
-from course.curriculum import ROOT
+from course.learner import doctor
+from course.lesson.lessons import ROOT
 
 TESTS = """
 from course.grading import expect, task

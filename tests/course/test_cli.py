@@ -16,9 +16,12 @@ import pytest
 import requests
 from little_course import SOLUTION, STARTER, make_course, write
 
-from course import cli, curriculum, docs, gates
-from course.curriculum import ROOT
+from course import cli
+from course.author import test_all
 from course.grading import engine
+from course.learner import site
+from course.lesson import lessons
+from course.lesson.lessons import ROOT
 from course.report import LessonResult, TaskResult
 
 
@@ -39,7 +42,7 @@ class FakeEngine:
         found = []
         for job in jobs:
             code = (job.folder / "app.py").read_text("utf-8")
-            lesson = next(x for x in curriculum.lessons(job.root) if x.slug == job.slug)
+            lesson = next(x for x in lessons.lessons(job.root) if x.slug == job.slug)
             tasks = [self._verdict(task, code) for task in lesson.tasks]
             for task in tasks:
                 on_event(engine.Finished(job.slug, task))
@@ -70,8 +73,8 @@ def run(tmp_path, monkeypatch, capsys):
     make_course(tmp_path)
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "lessons", lambda: curriculum.lessons(tmp_path))
-    monkeypatch.setattr(cli, "find", lambda name: curriculum.find(name, tmp_path))
+    monkeypatch.setattr(cli, "lessons", lambda: lessons.lessons(tmp_path))
+    monkeypatch.setattr(cli, "find", lambda name: lessons.find(name, tmp_path))
     monkeypatch.setattr(cli, "_prepare", lambda: None)
     monkeypatch.setattr(engine, "Engine", FakeEngine)
     monkeypatch.setattr(engine.Job, "root", tmp_path, raising=False)
@@ -533,7 +536,7 @@ def test_ctrl_c_ends_a_check_in_one_line():
 def test_the_site_is_served_until_ctrl_c_even_where_its_port_is_taken():
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # Somebody else may hold it, which is as good.
-            stack.enter_context(socket.create_server(("127.0.0.1", docs.PORT)))
+            stack.enter_context(socket.create_server(("127.0.0.1", site.PORT)))
         child = start("-m", "course", "docs")
         assert child.stdout.readline() == "Building the site.\n"
         address = re.search(r"http://127\.0\.0\.1:(\d+)/\S*", child.stdout.readline())
@@ -552,9 +555,9 @@ def test_the_site_is_served_until_ctrl_c_even_where_its_port_is_taken():
 # test
 
 
-def gate(title: str, prints: str, status: int = 0) -> gates.Gate:
+def gate(title: str, prints: str, status: int = 0) -> test_all.Gate:
     """Return a part that prints this and ends so."""
-    return gates.Gate(title, ("-c", f"import sys; print({prints!r}); sys.exit({status})"))
+    return test_all.Gate(title, ("-c", f"import sys; print({prints!r}); sys.exit({status})"))
 
 
 def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
@@ -565,7 +568,7 @@ def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
         gate("the site", "WARNING: broken", 1),
     ]
 
-    status = gates.run(tmp_path, sys.stdout, parts)
+    status = test_all.run(tmp_path, sys.stdout, parts)
 
     out = capsys.readouterr().out
     assert status == 1
@@ -583,5 +586,5 @@ the site     0 passed, 1 failed
 
 
 def test_the_course_passes_when_each_part_does(tmp_path, capsys):
-    assert gates.run(tmp_path, sys.stdout, [gate("a", "3 passed"), gate("b", "")]) == 0
+    assert test_all.run(tmp_path, sys.stdout, [gate("a", "3 passed"), gate("b", "")]) == 0
     assert capsys.readouterr().out.endswith("\n\n4 passed, 0 failed\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from course.curriculum import Lesson, Task, UnknownLesson, find, lessons
+from course.lesson.lessons import Lesson, Task, UnknownLesson, find, lessons
 
 PAGE = """---
 description: "Say hello, and be heard."

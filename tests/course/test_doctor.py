@@ -6,7 +6,8 @@ import socket
 import pytest
 from little_course import make_course, write
 
-from course import bootstrap, doctor
+from course.learner import doctor
+from course.setup import packages
 
 
 @pytest.fixture
@@ -26,14 +27,14 @@ def test_a_machine_that_has_everything_is_well(examined):
     status, out = examined()
 
     assert status == 0
-    assert f"Python       {bootstrap.VERSION}" in out
+    assert f"Python       {packages.VERSION}" in out
     assert "01_rest      needs nothing more" in out
     assert out.endswith("The course works here.\n")
 
 
 def test_packages_that_differ_from_the_pins_are_named(examined, monkeypatch):
-    monkeypatch.setattr(bootstrap, "pins", lambda: {"flask": "3.1.3", "rich": "15.0.0"})
-    monkeypatch.setattr(bootstrap, "installed", lambda: {"flask": "2.0"})
+    monkeypatch.setattr(packages, "pins", lambda: {"flask": "3.1.3", "rich": "15.0.0"})
+    monkeypatch.setattr(packages, "installed", lambda: {"flask": "2.0"})
 
     status, out = examined()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from course.curriculum import ROOT
+from course.lesson.lessons import ROOT
 
 TESTS = """
 from course.grading import expect, task

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from course.curriculum import ROOT
 from course.grading.asyncapi import Described
+from course.lesson.lessons import ROOT
 
 LESSON = ROOT / "solutions" / "09_browser"
 FILE = Described(LESSON / "asyncapi.yaml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course.markers import (
+from course.lesson.regions import (
     MarkerError,
     regions,
     replace,

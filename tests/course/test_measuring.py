@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from course.curriculum import ROOT
-from course.measuring import command, readers, report, runs
+from course.lesson.lessons import ROOT
+from course.measuring import command, readers, runs, tables
 from course.measuring.readers import Meter
 from course.measuring.runs import Plan, Result, Run, Transport
 
@@ -74,7 +74,7 @@ def test_a_result_is_for_each_message_that_reached_a_client(results):
 def test_the_table_has_a_line_for_each_transport(results):
     out = io.StringIO()
 
-    report.say(results, Plan(2, 12.0), "Linux, 2 cores", Console(file=out, width=80))
+    tables.say(results, Plan(2, 12.0), "Linux, 2 cores", Console(file=out, width=80))
 
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert (
@@ -92,7 +92,7 @@ Linux, 2 cores
 
 
 def test_the_json_and_the_plot_are_kept(results, tmp_path):
-    files = report.keep(results, Plan(2, 12.0), "Linux, 2 cores", tmp_path / "new")
+    files = tables.keep(results, Plan(2, 12.0), "Linux, 2 cores", tmp_path / "new")
 
     data = json.loads(files[0].read_text("utf-8"))
     assert [t["bytes_a_message"] for t in data["transports"]] == [1000.0, 1000.0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course.pages import Page
+from course.lesson.page import Page
 
 PAGE = """\
 ---

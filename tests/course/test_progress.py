@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from little_course import make_course, write
 
-from course.curriculum import ROOT, Lesson
-from course.progress import Progress
+from course.learner.progress import Progress
+from course.lesson.lessons import ROOT, Lesson
 from course.report import LessonResult, TaskResult
 
 
@@ -131,7 +131,7 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(tmp_path, lesso
     write_many = """if True:
         import sys
         from pathlib import Path
-        from course.progress import Progress
+        from course.learner.progress import Progress
         from course.report import LessonResult, TaskResult
         progress = Progress(Path(sys.argv[1]), print)
         for n in range(10):

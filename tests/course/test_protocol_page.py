@@ -6,7 +6,7 @@ import re
 import jsonschema
 import yaml
 
-from course.curriculum import ROOT
+from course.lesson.lessons import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "protocol.md").read_text("utf-8")
 FILE = yaml.safe_load((ROOT / "solutions" / "08_broadcast" / "asyncapi.yaml").read_text("utf-8"))

@@ -9,7 +9,7 @@ import pytest
 
 from course.grading.expect import Unmet
 from course.grading.raw import Raw
-from course.grading.wire import Wire
+from course.grading.transcript import Wire
 
 
 def connected(answer: bytes, received: queue.SimpleQueue | None = None) -> Raw:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from course.markers import MarkerError
-from course.rules import check
-from course.starters import sync
+from course.author.rules import check
+from course.lesson.regions import MarkerError
+from course.lesson.starter import sync
 
 APP = '''\
 """Say hello."""

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from course import doctor
+from course.learner import doctor
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Each page by its address within the site. 404.html is the theme's own.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from course.curriculum import Lesson
-from course.markers import MarkerError
-from course.starters import starter_files, sync
+from course.lesson.lessons import Lesson
+from course.lesson.regions import MarkerError
+from course.lesson.starter import starter_files, sync
 
 APP = """\
 def hello():

@@ -10,13 +10,13 @@ import pytest
 from little_course import make_course
 from rich.text import Text
 
-from course.compare import comparison
-from course.curriculum import Task
-from course.progress import Progress
+from course.learner.paint import Painter, crop, make_console, printable
+from course.learner.progress import Progress
+from course.learner.screen import View, frame
+from course.learner.solution import comparison
+from course.learner.work import Hint, Pair
+from course.lesson.lessons import Task
 from course.report import LessonResult, Report, TaskResult
-from course.screen import View, frame
-from course.terminal import Painter, crop, make_console, printable
-from course.work import Hint, Pair
 
 CARD = """\
 ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over it"}

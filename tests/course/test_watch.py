@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from course import keys, saves
-from course.curriculum import ROOT, Lesson
-from course.grading.processes import PATIENCE
-from course.markers import replace, without_markers
-from course.starters import starter_files
+from course.grading.children import PATIENCE
+from course.learner import keyboard, saves
+from course.lesson.lessons import ROOT, Lesson
+from course.lesson.regions import replace, without_markers
+from course.lesson.starter import starter_files
 
 try:
     import fcntl
@@ -428,4 +428,4 @@ def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
     ],
 )
 def test_what_a_terminal_sends_is_named(sent, names):
-    assert keys.split(sent) == names
+    assert keyboard.split(sent) == names

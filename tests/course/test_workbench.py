@@ -23,12 +23,12 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
-from course.curriculum import ROOT, Lesson
-from course.grading.processes import PATIENCE
-from course.work import Refusal
+from course.grading.children import PATIENCE
+from course.learner.work import Refusal
+from course.lesson.lessons import ROOT, Lesson
 from course.workbench.bench import Bench, require_app
-from course.workbench.http_wire import Conversation
-from course.workbench.kinds import kind_of
+from course.workbench.page_kind import kind_of
+from course.workbench.read_http import Conversation
 from course.workbench.recorder import parsed
 from course.workbench.sender import BROKEN, data_of, frame
 from course.workbench.transcript import Transcript
@@ -861,7 +861,7 @@ def start_little(root: Path) -> subprocess.Popen:
     script = f"""if True:
         import pathlib, sys
         from course import cli
-        from course.curriculum import Lesson
+        from course.lesson.lessons import Lesson
         cli.find = lambda name: Lesson("01_little", pathlib.Path({str(root)!r}))
         sys.argv[1:] = ["run", "1"]
         sys.exit(cli.main())

@@ -35,11 +35,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from course import page_rules
-from course.curriculum import SLUG, Lesson, task_decorators
-from course.markers import COMMENTS, MarkerError, Region, regions, without_markers
-from course.starters import Change, changes
-from course.views import Refusal, View, code_lines, read, views
+from course.author import page_rules
+from course.author.lesson_view import Refusal, View, code_lines, read, views
+from course.lesson.lessons import SLUG, Lesson, task_decorators
+from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
+from course.lesson.starter import Change, changes
 
 APP_LINES, FUNCTION_LINES, ANSWER_LINES, TODOS = 120, 25, 40, 6
 # Lessons that may ask for more: a codec has as many parts as its RFC has rules, and a page as many

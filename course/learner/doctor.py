@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from course import bootstrap
-from course.curriculum import lessons
+from course.lesson.lessons import lessons
+from course.setup import packages
 
 # What a lesson needs beyond the packages of requirements.txt.
 NEEDS = {
@@ -51,7 +51,7 @@ class Finding:
 
 def examine(root: Path, out: TextIO) -> int:
     """Print what there is and what is missing. Returns 0, or 2 where the course cannot work."""
-    from course.terminal import STYLES, Painter, make_console
+    from course.learner.paint import STYLES, Painter, make_console
 
     painter = Painter(make_console(out))
     found = list(findings(root))
@@ -73,7 +73,7 @@ def examine(root: Path, out: TextIO) -> int:
 def findings(root: Path) -> Iterator[Finding]:
     """Look at one thing after another."""
     yield python()
-    yield packages()
+    yield pinned_packages()
     yield writable(root)
     yield loopback()
     yield from ports()
@@ -86,13 +86,13 @@ def findings(root: Path) -> Iterator[Finding]:
 def python() -> Finding:
     """The Python that runs this."""
     inside = f"in {sys.prefix}" if sys.prefix != sys.base_prefix else f"{sys.executable}, no venv"
-    return Finding("passed", "Python", f"{bootstrap.VERSION}, {inside}")
+    return Finding("passed", "Python", f"{packages.VERSION}, {inside}")
 
 
-def packages() -> Finding:
+def pinned_packages() -> Finding:
     """The packages, against what requirements.txt pins."""
     try:
-        wanted, have = bootstrap.pins(), bootstrap.installed()
+        wanted, have = packages.pins(), packages.installed()
     except OSError as error:
         return Finding("failed", "packages", f"requirements.txt: {error.strerror}")
     wrong = [
@@ -189,7 +189,7 @@ def _event_comes(folder: Path) -> bool:
 
 def terminal() -> Finding:
     """What the screen can do."""
-    from course.terminal import Painter, is_dumb, make_console
+    from course.learner.paint import Painter, is_dumb, make_console
 
     console = make_console(sys.stdout)
     if not sys.stdout.isatty():

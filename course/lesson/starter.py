@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from course.curriculum import Lesson, lessons
-from course.markers import COMMENTS, starter
+from course.lesson.lessons import Lesson, lessons
+from course.lesson.regions import COMMENTS, starter
 
 IGNORED = (".*", "__pycache__", "*.pyc", "*.sqlite*")
 

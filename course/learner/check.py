@@ -13,8 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
-from course.curriculum import Lesson, lessons, pictures
-from course.work import Refusal
+from course.learner.work import Refusal
+from course.lesson.lessons import Lesson, lessons, pictures
 
 STDOUT = Path("-")
 
@@ -137,7 +137,7 @@ def _grade(request: Request, line: Working):
 
 def _import_ahead() -> None:
     """Import what shows the report, while the graders are at work."""
-    import course.terminal  # noqa: F401
+    import course.learner.paint  # noqa: F401
 
 
 def _report(request: Request, seed: int, results: dict):
@@ -160,7 +160,7 @@ def _missing(lesson: Lesson, folder: Path):
 
 def _show(report, request: Request, out: TextIO, say) -> None:
     """Print the verdicts; keep the learner's own, and name the lesson that comes next."""
-    from course.terminal import Painter, make_console
+    from course.learner.paint import Painter, make_console
 
     painter = Painter(make_console(out))
     for line in painter.report(report, request.verbose):
@@ -174,7 +174,7 @@ def _show(report, request: Request, out: TextIO, say) -> None:
 
 def _keep(report, request: Request, say) -> Lesson | None:
     """Keep what passed. Returns the next lesson, if the one that was checked is complete."""
-    from course.progress import Progress
+    from course.learner.progress import Progress
 
     progress = Progress(request.root, say)
     for result in report.lessons:

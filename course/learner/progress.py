@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from course.curriculum import Lesson
+from course.lesson.lessons import Lesson
 from course.report import LessonResult
 
 try:

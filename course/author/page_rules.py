@@ -30,9 +30,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from course.markers import COMMENTS, MarkerError, Region, regions, without_markers
-from course.pages import Box, Fence, Heading, Page
-from course.views import Refusal, View, code_lines, read
+from course.author.lesson_view import Refusal, View, code_lines, read
+from course.lesson.page import Box, Fence, Heading, Page
+from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
 
 RITUAL = ("Goal", "See the problem", "Your task", "Check", "What changed", "Next")
 HINTS = ("A nudge", "A pointer", "Nearly there")

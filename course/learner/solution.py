@@ -6,8 +6,8 @@ from itertools import zip_longest
 from rich.syntax import Syntax
 from rich.text import Text
 
-from course.terminal import Painter, printable
-from course.work import Pair
+from course.learner.paint import Painter, printable
+from course.learner.work import Pair
 
 TWO_COLUMNS = 140  # columns of the terminal, from which two listings fit side by side
 

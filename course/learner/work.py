@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from course import markers
-from course.curriculum import Lesson, Task
-from course.progress import Progress
-from course.starters import files, starter_files
+from course.learner.progress import Progress
+from course.lesson import regions
+from course.lesson.lessons import Lesson, Task
+from course.lesson.starter import files, starter_files
 
 
 class Refusal(Exception):
@@ -102,10 +102,10 @@ def reset_task(lesson: Lesson, task: Task) -> list[str]:
     whole = f"{command(f'reset {lesson.number}')} resets the whole lesson, and keeps what you have."
     for name, content in _starter(lesson).items():
         suffix = Path(name).suffix
-        if suffix not in markers.COMMENTS:
+        if suffix not in regions.COMMENTS:
             continue
         starter = content.decode("utf-8")
-        names = [r.name for r in markers.todos(starter, suffix) if r.task == task.id]
+        names = [r.name for r in regions.todos(starter, suffix) if r.task == task.id]
         if names:
             fresh[name] = _restored(lesson, name, starter, names, whole)
     if not fresh:
@@ -127,12 +127,12 @@ def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: 
     ends = "\r\n" if "\r\n" in text else "\n"
     text = text.replace("\r\n", "\n")
     for region in names:
-        if region not in {found.name for found in markers.todos(text, path.suffix)}:
+        if region not in {found.name for found in regions.todos(text, path.suffix)}:
             raise Refusal(
                 f"The lines TODO({region}) and END({region}) are no longer both in "
                 f"{_shown(path, lesson)}, so what lies between them cannot be found. {whole}"
             )
-        text = markers.restore(text, starter, path.suffix, region, name)
+        text = regions.restore(text, starter, path.suffix, region, name)
     return text.replace("\n", ends).encode("utf-8")
 
 
@@ -142,12 +142,12 @@ def pairs(lesson: Lesson) -> list[Pair]:
         raise Refusal(f"There is no solution of {lesson.slug} here.")
     found = []
     for name, path in files(lesson.solution).items():
-        if path.suffix in markers.COMMENTS:
+        if path.suffix in regions.COMMENTS:
             text = path.read_text("utf-8")
-            if any(region.sentence for region in markers.regions(text, path.suffix, name)):
+            if any(region.sentence for region in regions.regions(text, path.suffix, name)):
                 mine = lesson.lesson / name
                 learners = mine.read_text("utf-8", "replace") if mine.is_file() else ""
-                found.append(Pair(name, learners, markers.without_markers(text, path.suffix)))
+                found.append(Pair(name, learners, regions.without_markers(text, path.suffix)))
     return found
 
 

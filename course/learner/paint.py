@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
-from course.curriculum import Lesson
-from course.progress import Progress
+from course.learner.progress import Progress
+from course.learner.work import Hint, command
+from course.lesson.lessons import Lesson
 from course.report import LessonResult, Report, Status, TaskResult
-from course.work import Hint, command
 
 WIDEST = 100  # columns; longer lines are hard to read
 WIDE = 200  # columns, where two listings stand side by side

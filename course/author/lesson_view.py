@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from course.curriculum import Lesson, Task, lessons
-from course.markers import COMMENTS, MarkerError, Region, regions
-from course.pages import Page
-from course.starters import files
+from course.lesson.lessons import Lesson, Task, lessons
+from course.lesson.page import Page
+from course.lesson.regions import COMMENTS, MarkerError, Region, regions
+from course.lesson.starter import files
 
 _COMMENT_LINE = re.compile(r"\s*(#|//|/\*|<!--).*")
 

@@ -5,11 +5,11 @@ from typing import Literal
 
 from rich.text import Text
 
-from course.curriculum import Lesson, Task
-from course.progress import Progress
+from course.learner.paint import NARROW, CardLine, Painter, crop
+from course.learner.progress import Progress
+from course.learner.work import Hint
+from course.lesson.lessons import Lesson, Task
 from course.report import TaskResult
-from course.terminal import NARROW, CardLine, Painter, crop
-from course.work import Hint
 
 CARD = 5  # lines, below which a card is left out to make room for a hint
 

@@ -13,9 +13,9 @@ from websockets.exceptions import InvalidHeader
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.headers import parse_extension
 
-from course.workbench.sse_wire import Events
+from course.workbench.read_events import Events
+from course.workbench.read_frames import Frames, shown
 from course.workbench.transcript import Transcript
-from course.workbench.ws_wire import Frames, shown
 
 KEEP = 16384  # bytes of a body that are kept to be shown
 HEAD = 2**20  # bytes of a head, after which it is none

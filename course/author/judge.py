@@ -25,13 +25,13 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course import markers
-from course.curriculum import Lesson, find, lessons
+from course.grading.children import Trouble
 from course.grading.engine import Engine, Job
 from course.grading.expect import Unmet
 from course.grading.plugin import Starter
-from course.grading.processes import Trouble
 from course.grading.stage import Stage
+from course.lesson import regions
+from course.lesson.lessons import Lesson, find, lessons
 from course.report import LessonResult, TaskResult
 
 
@@ -106,11 +106,11 @@ def build(answer: Answer, folder: Path) -> None:
 
 def _replace(folder: Path, name: str, code: str, answer: Answer) -> None:
     for file in sorted(folder.rglob("*")):
-        if file.suffix not in markers.COMMENTS:
+        if file.suffix not in regions.COMMENTS:
             continue
         text = file.read_text("utf-8")
-        if any(region.name == name for region in markers.regions(text, file.suffix, file.name)):
-            file.write_text(markers.replace(text, file.suffix, name, code, file.name), "utf-8")
+        if any(region.name == name for region in regions.regions(text, file.suffix, file.name)):
+            file.write_text(regions.replace(text, file.suffix, name, code, file.name), "utf-8")
             return
     raise AnswerError(f"{answer.lesson.slug}, {answer.name!r}: there is no region {name}.")
 
@@ -140,7 +140,7 @@ def judge(names: list[str], file: Path | None = None) -> int:
             answers = [answer for lesson in chosen for answer in _all_of(lesson)]
         with tempfile.TemporaryDirectory(prefix="course-") as scratch:
             judged = _judge_all(chosen, answers, Path(scratch), with_starter=not file)
-    except (AnswerError, LookupError, markers.MarkerError) as error:
+    except (AnswerError, LookupError, regions.MarkerError) as error:
         print(error, file=sys.stderr)
         return 2
     return _say(judged)

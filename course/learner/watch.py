@@ -16,12 +16,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from course import docs, keys, work
-from course.curriculum import Lesson, pictures
+from course.learner import keyboard, site, work
+from course.learner.paint import WIDE, WIDEST, Painter, is_dumb
+from course.learner.saves import Saved, Saves
+from course.learner.screen import View, frame
+from course.lesson.lessons import Lesson, pictures
 from course.report import LessonResult, TaskResult
-from course.saves import Saved, Saves
-from course.screen import View, frame
-from course.terminal import WIDE, WIDEST, Painter, is_dumb
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Watch:
         self._run_number = 0
         self._began = 0.0
         self._unkept: LessonResult | None = None
-        self._site: docs.Site | None = None
+        self._site: site.Site | None = None
         self._going = True
 
     def run(self) -> None:
@@ -177,7 +177,7 @@ class Watch:
             self._turn_to(self.view.lesson)
             stack.callback(self._close_site)
             stack.enter_context(_resizes(self._events.put))
-            stack.enter_context(keys.keys(lambda name: self._events.put(Key(name))))
+            stack.enter_context(keyboard.keys(lambda name: self._events.put(Key(name))))
             draw = stack.enter_context(_surface(self.console))
             while self._going:
                 draw(self.view)
@@ -241,7 +241,7 @@ class Watch:
     def _press(self, name: str) -> None:
         view = self.view
         view.notice = ""
-        if name == keys.END:
+        if name == keyboard.END:
             self._going = False
             return
         action = {**_KEYS[view.mode]}.get(name)
@@ -313,7 +313,7 @@ class Watch:
         self._go_to(self.view.lessons[self.view.cursor])
 
     def _solution(self) -> None:
-        from course.compare import comparison
+        from course.learner.solution import comparison
 
         if not self.view.progress.complete(self.view.lesson):
             raise work.Refusal("The solution is shown once every task of the lesson has passed.")
@@ -345,12 +345,12 @@ class Watch:
 
     def _docs(self) -> None:
         if self._site is None:
-            self._site = docs.Site(self.view.lesson.root)
+            self._site = site.Site(self.view.lesson.root)
         self.view.notice = "Building the site…"
         place = f"lessons/{self.view.lesson.slug}.html"
         threading.Thread(target=self._show_site, args=(self._site, place), daemon=True).start()
 
-    def _show_site(self, site: docs.Site, place: str) -> None:
+    def _show_site(self, site: site.Site, place: str) -> None:
         """Open the page when the site is there."""
         try:
             address = site.wait() + place
@@ -358,7 +358,7 @@ class Watch:
             self._site = None
             self._events.put(Said(str(refusal)))
             return
-        opened = docs.open_browser(address)
+        opened = site.open_browser(address)
         self._events.put(
             Said(f"The page is at {address}" + ("" if opened else " (no browser here)"))
         )

@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from course import bootstrap
-from course.bootstrap import PINS, ROOT, VENV, VERSION, SetupError
+from course.setup import SetupError, packages
+from course.setup.packages import PINS, ROOT, VERSION
+from course.setup.venv import VENV, starts
 
 LOCK = os.path.join(ROOT, ".course", "setup.lock")
 
@@ -65,7 +66,7 @@ def make() -> None:
     """
     need("venv", "ensurepip")
     with lock():
-        if bootstrap.starts():
+        if starts():
             return  # Another command made it while this one waited.
         import venv
 
@@ -73,7 +74,7 @@ def make() -> None:
         if os.path.isfile(VENV):
             os.remove(VENV)
         venv.EnvBuilder(clear=os.path.isdir(VENV), symlinks=os.name != "nt").create(VENV)
-        if not bootstrap.starts():
+        if not starts():
             raise SetupError(DOES_NOT_START)
 
 
@@ -84,12 +85,12 @@ def install() -> None:
     with the older ones. Raises SetupError where one is not, and OSError.
     """
     with lock():
-        names = bootstrap.missing()
+        names = packages.missing()
         try:
             if names:  # Else another command installed them while this one waited.
                 _install(len(names))
         except SetupError as problem:
-            if bootstrap.pins().keys() - bootstrap.installed().keys():
+            if packages.pins().keys() - packages.installed().keys():
                 raise
             say(f"{problem}\nGoing on with the older packages that are here.")
     importlib.invalidate_caches()
@@ -100,7 +101,7 @@ def _install(count: int) -> None:
     began = time.monotonic()
     say(f"Setting up: {count} package{'s' if count > 1 else ''} to install.")
     _remove_unfinished()
-    if "pip" not in bootstrap.installed():
+    if "pip" not in packages.installed():
         _run(["ensurepip", "--default-pip"], Progress("Preparing pip"))
     options = ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off"]
     _run(["pip", "install", *options, "-r", PINS], Progress("Looking up", count))
@@ -109,8 +110,8 @@ def _install(count: int) -> None:
 
 def _remove_unfinished() -> None:
     """Remove the traces of packages whose installing was cut off: pip would take them for whole."""
-    for _, _, path in bootstrap.dist_infos(sysconfig.get_path("purelib")):
-        if not bootstrap.is_whole(path):
+    for _, _, path in packages.dist_infos(sysconfig.get_path("purelib")):
+        if not packages.is_whole(path):
             shutil.rmtree(path)
 
 
@@ -246,7 +247,7 @@ class Progress:
         elif "Retrying" in line:
             self._draw("The package index does not answer. Trying again ...")
         if "Installing" in self.seen:
-            self._draw(f"Installing {self.count - len(bootstrap.missing())} of {self.count} ...")
+            self._draw(f"Installing {self.count - len(packages.missing())} of {self.count} ...")
 
     def _count(self, stage: str, rest: str) -> None:
         """Show that one more package, named at the start of `rest`, has come to a stage."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from course.pages import Page
+from course.lesson.page import Page
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Two threads in ast.parse() can disturb each other: on Python 3.11 it ends in a SystemError.
 _PARSING = threading.Lock()
 SLUG = re.compile(r"([0-9]{2})_([a-z][a-z0-9_]*)")

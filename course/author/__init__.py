@@ -1,0 +1,1 @@
+"""What authors use: the rules, the starters, and the graders' own test."""

@@ -1,0 +1,1 @@
+"""What a learner uses: check, watch, hints, reset, the map and the site."""

@@ -1,0 +1,52 @@
+"""Find a Python that can run the course: this one, or that of the `.venv` that is made here.
+
+Three rules, and each looks at what is there, so that a broken or interrupted try is taken up again:
+
+1. A Python that has every pinned package runs the course, whichever Python it is.
+2. The Python of `.venv` installs what it lacks.
+3. Any other makes `.venv`, unless the one that is there starts, and goes on inside it.
+
+What is done once is in install.py, which few starts have a use for.
+"""
+
+import sys
+
+
+class SetupError(Exception):
+    """Why the course cannot be set up here and the way out, in a sentence or two."""
+
+
+def ready() -> None:
+    """Return in a Python that has every pinned package, or go on in one and do not return.
+
+    Exits with 2 and a sentence on stderr where there is no way, and with 130 after Ctrl-C.
+    """
+    from course.setup import packages, venv
+
+    try:
+        if not packages.missing():
+            return
+        if not venv.inside():
+            if not venv.starts():
+                _install().make()
+            venv.go_on()
+        _install().install()
+    except SetupError as problem:
+        _stop(2, str(problem))
+    except OSError as error:
+        _stop(2, _install().meaning(str(error)))
+    except KeyboardInterrupt:
+        _stop(130, "Stopped. The same command goes on from here.")
+
+
+def _install():
+    """Return the module of what is done once: few starts have a use for all that it imports."""
+    from course.setup import install
+
+    return install
+
+
+def _stop(status: int, sentence: str) -> None:
+    """End the process with a sentence and an exit status."""
+    sys.stderr.write(sentence + "\n")
+    sys.exit(status)
