@@ -156,6 +156,13 @@ def room(stage) -> Room:
     return Room(stage, stage.serve(), browser)
 
 
+@pytest.fixture
+def cached_room(stage) -> Room:
+    """A room whose browser has the back-forward cache."""
+    browser = stage.browser(back_forward_cache=True)
+    return Room(stage, stage.serve(), browser)
+
+
 def wait_for_state(tab: Tab, name: str) -> None:
     """Wait until the page shows this state."""
     tab.wait_for(f"{STATE} === '{name}'", f'#state to have data-state="{name}"', STATE)
@@ -799,7 +806,8 @@ def test_who_closes_the_tab_leaves_with_1001(room):
 
 
 @task("leave")
-def test_who_goes_elsewhere_is_gone_and_who_comes_back_is_connected_again(room):
+def test_who_goes_elsewhere_is_gone_and_who_comes_back_is_connected_again(cached_room):
+    room = cached_room
     tab = room.enter("ada")
     tab.run("() => { window.mark = 1; }")
 

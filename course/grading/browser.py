@@ -20,7 +20,7 @@ from playwright.async_api import TimeoutError as TooLate
 from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, shown
 from course.grading.stage import LASTING, SECONDS
-from course.learner import doctor
+from course.lesson import needs
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work
 GRACE = 2.0  # seconds beyond its own timeout, after which a call that has not ended will not
@@ -31,7 +31,7 @@ LIKE_PEOPLE = ["--disable-back-forward-cache"]
 
 OWN_LINE = re.compile(r"/([\w.-]+\.js):(\d+)")  # in an error's stack, the innermost first
 
-_started: list["Driver"] = []  # this process's, once there is one
+_drivers: list["Driver"] = []  # this process's, once there is one
 
 
 class Driver:
@@ -46,10 +46,17 @@ class Driver:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._playwright = self.do(async_playwright().start())
+        self._browsers: dict[str, object] = {}
         return self
 
-    def launch(self, path: str) -> None:
-        """Start the browser that is at this path."""
+    def browser(self, path: str):
+        """Return the running browser that is at this path, started if it does not run yet."""
+        running = self._browsers.get(path)
+        if not (running and running.is_connected()):
+            running = self._browsers[path] = self._launch(path)
+        return running
+
+    def _launch(self, path: str):
         # Chromium's sandbox refuses to work for root, as which containers often run.
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         launch = self._playwright.chromium.launch(
@@ -58,7 +65,7 @@ class Driver:
             ignore_default_args=LIKE_PEOPLE,
             timeout=START * PATIENCE * 1000,
         )
-        self.browser = self.do(launch, 2 * START)
+        return self.do(launch, 2 * START)
 
     def do(self, work: Coroutine, seconds: float = START) -> object:
         """Return what a coroutine of Playwright's returns. Raises TooLate when it does not end."""
@@ -77,34 +84,34 @@ class Driver:
         self._loop.close()
 
 
-def running() -> Driver:
-    """Return what drives this process's browser. Skips the test where there is none."""
-    if not (_started and _started[0].browser.is_connected()):
-        _started[:] = [_start()]
-    return _started[0]
+def running(back_forward_cache: bool) -> tuple["Driver", object]:
+    """Return this process's driver and a browser that runs. Skips the test if there is none.
 
-
-def _start() -> Driver:
-    where, advice = doctor.browser()
+    Chromium's headless shell opens a page in a third of the time, so it is used if it is installed
+    and the test doesn't need the back-forward cache, which the shell lacks.
+    """
+    full = needs.browser()
+    where = (not back_forward_cache and needs.headless_shell()) or full.where
     if not where:
-        pytest.skip(f"No browser was found here. {advice}")
-    driver = LASTING.enter_context(Driver())
+        pytest.skip(f"No browser was found here. {full.advice}")
+    if not _drivers:
+        _drivers.append(LASTING.enter_context(Driver()))
     try:
-        driver.launch(where)
+        return _drivers[0], _drivers[0].browser(where)
     except Error as error:
-        pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]} {advice}")
-    return driver
+        said = error.message.splitlines()[0]
+        pytest.skip(f"{where} does not start here: {said} {full.advice}")
 
 
 class Browser:
     """A browser with nothing in it. `Stage.browser` opens it; it ends with the test."""
 
-    def __init__(self, stage) -> None:
-        self._stage = stage
+    def __init__(self, stage, back_forward_cache: bool = False) -> None:
+        self._stage, self._back_forward_cache = stage, back_forward_cache
 
     def __enter__(self) -> "Browser":
-        self._driver = running()
-        fresh = self._driver.browser.new_context(viewport=SIZE, reduced_motion="reduce")
+        self._driver, browser = running(self._back_forward_cache)
+        fresh = browser.new_context(viewport=SIZE, reduced_motion="reduce")
         self._context = self._driver.do(fresh)
         return self
 

@@ -66,11 +66,14 @@ class Stage:
         port = child.ask("serve", "starting your app", module="app", config=config, port=port)
         return Server(self, child, port)
 
-    def browser(self) -> "Browser":
-        """Start a real browser. Skips the test where there is none."""
+    def browser(self, back_forward_cache: bool = False) -> "Browser":
+        """Start a real browser, with its back-forward cache if a test is about that.
+
+        Skips the test if there is no such browser on this machine.
+        """
         from course.grading.browser import Browser  # Here, since Playwright is slow to import.
 
-        return self.use(Browser(self))
+        return self.use(Browser(self, back_forward_cache))
 
     def function(self, module: str, name: str) -> Callable:
         """Return a function of the learner's, to be called with what JSON can hold."""

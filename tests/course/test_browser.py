@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course.learner import doctor
+from course.lesson import needs
 from course.lesson.lessons import ROOT
 
 TESTS = """
@@ -71,7 +71,7 @@ def create_app(config):
     return app
 """
 
-pytestmark = pytest.mark.skipif(not doctor.browser()[0], reason=doctor.browser()[1])
+pytestmark = pytest.mark.skipif(not needs.browser().where, reason=needs.browser().advice)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 from little_course import make_course, write
 
 from course.learner import doctor
+from course.lesson import needs
+from course.lesson.lessons import Lesson
 from course.setup import packages
 
 
@@ -90,11 +92,12 @@ def test_folders_without_file_events_are_said_to_be_watched_otherwise(examined, 
     assert "once a second" in out
 
 
-def test_what_a_lesson_needs_is_looked_for(monkeypatch):
-    monkeypatch.setitem(doctor._LOOKS, "redis", lambda: ("/usr/bin/redis-server", ""))
-    monkeypatch.setitem(doctor._LOOKS, "nginx", lambda: ("", "Install nginx."))
+def test_what_a_lesson_needs_is_looked_for(tmp_path, monkeypatch):
+    write(tmp_path / "docs/lessons/13_scale.md", "---\nneeds: [redis, nginx]\n---\n")
+    monkeypatch.setitem(needs.FINDERS, "redis", lambda: needs.Found("/usr/bin/redis-server", ""))
+    monkeypatch.setitem(needs.FINDERS, "nginx", lambda: needs.Found("", "Install nginx."))
 
-    finding = doctor.needs_of("13_scale")
+    finding = doctor.needs_of(Lesson("13_scale", tmp_path))
 
     assert finding.status == "skipped"
     assert finding.what == "redis: /usr/bin/redis-server, no nginx here"

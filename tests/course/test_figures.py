@@ -6,11 +6,9 @@ import hashlib
 import importlib
 import itertools
 import json
-import os
 import queue
 import random
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from websockets.exceptions import ConnectionClosed, ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.server import ServerProtocol
@@ -30,29 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs" / "assets" / "figures"
 NAMES = sorted(path.stem for path in FIGURES.glob("*.js"))
 MOST_BYTES = 12_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 PAGE = "reference/figures.html"
 LEAST_CONTRAST = 4.5
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The browser that this machine has."""
-    where = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not where:
-        pytest.skip("No browser was found here. Install Chromium, Chrome or Edge.")
-    # Chromium's sandbox refuses to work for root, as which containers often run.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=where, args=["--no-sandbox"] if root else [], timeout=60_000
-            )
-        except Error as error:
-            pytest.skip(f"{where} does not start here: {error.message.splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """The built site in a browser: for everybody, without a script, from a file, and on a phone."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from course.learner import doctor
+from course.lesson import needs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Each page by its address within the site. 404.html is the theme's own.
@@ -28,24 +27,7 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-pytestmark = pytest.mark.skipif(not doctor.browser()[0], reason=doctor.browser()[1])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The browser that this machine has."""
-    where, advice = doctor.browser()
-    # Chromium's sandbox refuses to work for root, as which containers often run.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=where, args=["--no-sandbox"] if root else [], timeout=60_000
-            )
-        except Error as error:
-            pytest.skip(f"{where} does not start: {error.message.splitlines()[0]} {advice}")
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.skipif(not needs.browser().where, reason=needs.browser().advice)
 
 
 @pytest.fixture(scope="module")

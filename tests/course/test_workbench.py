@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -940,24 +939,6 @@ def test_the_app_does_not_outlive_a_workbench_that_was_killed(tmp_path):
 
 
 # In a browser
-
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "msedge"))), None)
-
-
-@pytest.fixture
-def browser():
-    if not BROWSER:
-        pytest.skip(
-            "There is no Chromium, Chrome or Edge here. `python3 -m course doctor` says more."
-        )
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=sandbox)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
