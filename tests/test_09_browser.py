@@ -372,7 +372,7 @@ WELCOME = {"type": "welcome", "last_id": 0, "members": ["ada"]}
 def expect_asked(room: Room, times: int, why: str) -> None:
     """Wait until the page has asked for history so often, which it does after each `why`."""
     eventually(
-        lambda: len(room.asked("history")) == times,
+        lambda: len(room.asked("older")) == times,
         f"the page to hear each {why} once, and so to ask for history: {times} in all",
         lambda: f"it asked for history {len(room.asked('history'))} times",
     )
@@ -608,7 +608,7 @@ def test_older_messages_come_page_by_page(room):
     for count in (PAGE, 2 * PAGE, 2 * PAGE + 20):
         wait_for(tab, IDS, f"it.length >= {count}", f"{count} messages in #messages")
         expect(tab.run(IDS) == ids[-count:], f"the last {count} messages", tab.run(IDS))
-        asked = len(room.asked("history"))
+        asked = len(room.asked("older"))
         expect(asked == -(-count // PAGE), "no more pages asked for than were shown", asked)
         if count < len(ids):
             tab.click("#older")

@@ -115,21 +115,20 @@ def post(session: Session, request: dict) -> dict:
 
 
 def history(session: Session, request: dict) -> dict:
-    """Return a page of the room's messages, and the next cursor.
-
-    They are the first ones after the cursor `after`, or the last ones before the cursor `before`.
-    """
+    """Return a page of the room's messages after a cursor, and the next cursor."""
+    after = whole_number(request, "after", default=0, low=0, high=MAX_ID)
     limit = whole_number(request, "limit", default=50, low=1, high=200)
-    if "before" in request and "after" in request:
-        raise Refused("bad_message", "Give after or before, not both.")
-    if "before" in request:
-        cursor = whole_number(request, "before", default=1, low=1, high=MAX_ID)
-        messages = session.store.list_before(session.room, cursor, limit)
-        cursor = messages[0]["id"] if messages else cursor
-    else:
-        cursor = whole_number(request, "after", default=0, low=0, high=MAX_ID)
-        messages = session.store.list(session.room, cursor, limit)
-        cursor = messages[-1]["id"] if messages else cursor
+    messages = session.store.list(session.room, after, limit)
+    cursor = messages[-1]["id"] if messages else after
+    return {"type": "messages", "id": request["id"], "messages": messages, "next": cursor}
+
+
+def older(session: Session, request: dict) -> dict:
+    """Return the last messages of the room below the id `before`, oldest first."""
+    before = whole_number(request, "before", default=0, low=1, high=MAX_ID)  # It is required.
+    limit = whole_number(request, "limit", default=50, low=1, high=200)
+    messages = session.store.list_before(session.room, before, limit)
+    cursor = messages[0]["id"] if messages else before
     return {"type": "messages", "id": request["id"], "messages": messages, "next": cursor}
 
 
@@ -142,5 +141,6 @@ def ping(session: Session, request: dict) -> dict:
 HANDLERS: dict[str, Callable[[Session, dict], dict]] = {
     "post": post,
     "history": history,
+    "older": older,
     "ping": ping,
 }

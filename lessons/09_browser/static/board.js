@@ -1,41 +1,42 @@
-// The page of a room: what comes by the WebSocket is shown, and what is written goes out by it.
+// The page of a room: it shows what arrives over the WebSocket, and sends what its user writes.
 
 const SUBPROTOCOL = "board.v1";
-const PAGE = 50; // messages that are asked for at a time
+const PAGE = 50; // messages in one page of history
 
-// What a close code says to people (RFC 6455, section 7.4.1; from 4000 on they are the board's own).
+// Close codes in words (RFC 6455, section 7.4.1; codes from 4000 on are the board's own).
 const WORDS = {
-  1000: "The conversation has ended.",
+  1000: "The connection has ended.",
   1001: "The server is going away.",
-  1006: "The connection was lost, or never came about.",
+  1006: "The connection was lost, or couldn't be opened.",
   1009: "A message was too large.",
   1011: "The server failed.",
-  4406: "The server does not speak the protocol of this page.",
+  4406: "The server doesn't speak this page's protocol.",
 };
 
 const $ = (id) => document.getElementById(id);
 const author = new URLSearchParams(location.search).get("author");
-const drafts = new Map(); // the rows of posts that have no reply yet, by the id of the request
+const drafts = new Map(); // rows of posts that have no reply yet, by the id of the request
 let socket = null; // the WebSocket that the page uses now
+let paging = false; // whether a page of history has been requested and hasn't arrived
 
 // The connection
 
 /** Return the address of the room's WebSocket. */
 function address() {
-  // TODO(connect-address): Return it: `ws:` or `wss:`, the page's own host, `/board/ROOM?author=NAME`.
+  // TODO(connect-address): Return `ws:` or `wss:`, the page's own host, and `/board/ROOM?author=NAME`.
   // END(connect-address)
 }
 
 /** Open a WebSocket, and listen to it. */
 function connect() {
-  failDrafts(); // What was asked on an earlier connection is not answered on this one.
+  failDrafts(); // A reply to a request arrives on its own connection or never.
   showState("connecting", "Connecting …");
-  // TODO(connect): Set `socket` to a new WebSocket to `address()`, which asks for `SUBPROTOCOL`.
+  // TODO(connect): Set `socket` to a new WebSocket to `address()` that offers `SUBPROTOCOL`.
   // END(connect)
   const mine = socket;
-  // TODO(states): Listen to `mine`: `open` is for `opened()`. Its `close` is for `closed()`, while it is the page's `socket`.
+  // TODO(states): Call `opened()` when `mine` opens, and `closed(event)` when it closes and still is `socket`.
   // END(states)
-  // TODO(receive): Listen to `mine`: give the object in each `message` to `receive()`.
+  // TODO(receive): Pass the object in each `message` of `mine` to `receive()`.
   // END(receive)
 }
 
@@ -48,99 +49,102 @@ function opened() {
 function closed({ code, reason }) {
   showMembers([]);
   failDrafts();
-  // TODO(states-closed): Show the state `closed`: what `code` means, the `reason` if there is one, and `code`.
+  // TODO(states-closed): Show the state `closed` with what `code` means, the `reason` if there is one, and `code`.
   // END(states-closed)
 }
 
-/** Send a request, if the WebSocket is open. Returns the request's id, or null if it is not sent. */
+/** Send a request if the WebSocket is open. Returns the request's id, or null if nothing was sent. */
 function ask(type, fields) {
   const id = crypto.getRandomValues(new Uint32Array(3)).join("-");
-  // TODO(states-ask): Return `null` unless `socket` is open. Else send `type`, `id` and `fields` as JSON.
+  // TODO(states-ask): Return `null` unless `socket` is open. Otherwise send `type`, `id` and `fields` as JSON.
   // END(states-ask)
   return id;
 }
 
-// What the server says
+// What the server sends
 
-const HANDLERS = { welcome, presence, message, messages, ack, error };
+const HANDLERS = { welcome, presence, message: showPushed, messages: showPage, ack, error };
 
-/** Hand on what the server says to the function of its type. */
+/** Pass what the server sent to the function for its type. */
 function receive(said) {
   HANDLERS[said.type]?.(said);
 }
 
 function welcome({ last_id, members }) {
   showMembers(members);
-  ask("history", { before: last_id + 1, limit: PAGE });
+  paging = true;
+  ask("older", { before: last_id + 1, limit: PAGE });
 }
 
 function presence({ members }) {
   showMembers(members);
 }
 
-function message({ message }) {
+function showPushed({ message }) {
   const atEnd = isAtEnd();
   show(message);
   if (atEnd) goToEnd();
   if (message.author !== author) announce(message);
 }
 
-/** A page of messages, older than those that are shown, or the first that there are. */
-function messages({ messages }) {
+/** Show a page of history: the newest messages after `welcome`, or older ones on request. */
+function showPage({ messages }) {
+  paging = false;
   const atEnd = isAtEnd();
-  // TODO(history): Show each of `messages`. What the reader sees stays where it is.
+  // TODO(history): Show each of `messages`. What the user reads stays at its height.
   // END(history)
-  showOlder(messages.length === PAGE);
+  showOlder(messages);
   if (atEnd) goToEnd();
 }
 
 function ack({ id, message }) {
   const atEnd = isAtEnd();
-  // TODO(send-ack): Remove the draft of the request `id`. Show `message`, and give its row the class `delivered`.
+  // TODO(send-ack): Remove the draft of request `id`. Show `message`, and give its row the class `delivered`.
   // END(send-ack)
   if (atEnd) goToEnd();
 }
 
 function error({ id, detail }) {
-  // TODO(send-error): Let the draft of the request `id` say what `detail` says, by `fail()`.
+  paging = false; // The error may be about a page of history.
+  // TODO(send-error): If request `id` has a draft, show `detail` in it with `fail()`, and delete it from `drafts`.
   // END(send-error)
 }
 
 // What the page shows
 
-/** Show "connecting", "open" or "closed", in words for people, and what one can do about it. */
+/** Show the state "connecting", "open" or "closed" in words. When closed, offer to connect again. */
 function showState(name, words) {
   $("state").dataset.state = name;
   $("state").textContent = words;
   hide($("again"), name !== "closed", $("text"));
 }
 
-/** Show a message in its place, unless it is there already. Returns its row. */
+/** Show a message in its place, unless it's there already. Returns its row. */
 function show({ id, author, text, sent_at }) {
-  // TODO(render): Return the row with this id, or put a new one in its place, by id.
+  // TODO(render): Return the row with this id. If there is none, insert one, in the order of the ids.
   // END(render)
 }
 
-/** Show who is here. */
+/** Show who is in the room. */
 function showMembers(names) {
-  // TODO(presence): Let `#members` have one `li` for each of `names`, and no other.
+  // TODO(presence): Replace the children of `#members` with one `li` for each of `names`.
   // END(presence)
 }
 
-/** Let a screen reader say what somebody else has written. */
+/** Have a screen reader announce another user's message. */
 function announce({ author, text }) {
-  // TODO(reach): Put a `p` with `author` and `text` into `#news`, in the place of what is there.
+  // TODO(reach): Replace the children of `#news` with a new `p` that says `author` and `text`.
   // END(reach)
 }
 
-/** Show what was sent and has no reply yet. Returns its row. */
+/** Show a text that was sent and has no reply yet. Returns its row. */
 function draft(text) {
   const row = copyOf("draft");
   row.querySelector(".text").textContent = text;
   row.querySelector(".fate").textContent = "Sending …";
   row.querySelector(".edit").addEventListener("click", () => {
     const field = $("text");
-    field.value = field.value ? `${text} ${field.value}` : text; // What is being written stays.
+    field.value = field.value ? `${text} ${field.value}` : text; // Keep what is being written.
     row.remove();
     field.focus();
   });
@@ -149,59 +153,71 @@ function draft(text) {
   return row;
 }
 
-/** Show in a draft's row that it did not get through. One can take its text up again. */
+/** Mark a draft's row as failed, say why, and offer to edit its text. */
 function fail(row, sentence) {
   row.classList.add("failed");
   row.querySelector(".fate").textContent = sentence;
   row.querySelector(".edit").hidden = false;
 }
 
-/** Let all drafts fail: what has no reply by now gets none. */
+/** Mark all drafts as failed: their connection is closed, so no reply can arrive. */
 function failDrafts() {
-  for (const row of drafts.values()) fail(row, "No reply came. It may have arrived all the same.");
+  for (const row of drafts.values()) fail(row, "No reply arrived. The text may have been delivered.");
   drafts.clear();
 }
 
-/** Offer older messages, or do not. The room of the button stays when it goes, so that nothing moves. */
-function showOlder(there) {
-  if (there) $("older").classList.add("offered");
-  hide($("older"), !there, $("reader"));
+/** Offer older messages if the oldest page was full. The hidden button keeps its space. */
+function showOlder(messages) {
+  const first = $("messages").firstElementChild;
+  // A page that doesn't begin with the first row arrived after a reconnect, and tells nothing new.
+  if (messages.length && Number(first?.dataset.id) !== messages[0].id) return;
+  if (messages.length === PAGE) $("older").classList.add("offered");
+  hide($("older"), messages.length < PAGE, $("reader"));
 }
 
-/** Hide a button, or show it. Where it has the focus, that goes to the element `next`. */
+/** Hide or show a button. If it had the focus when hidden, `next` gets the focus. */
 function hide(button, hidden, next) {
   if (hidden && button === document.activeElement) next.focus();
   button.hidden = hidden;
 }
 
-/** Return a new element as the template has it. */
+/** Return a copy of the element in a template. */
 function copyOf(template) {
   return $(template).content.firstElementChild.cloneNode(true);
 }
 
-const isAtEnd = (reader = $("reader")) => reader.scrollHeight - reader.scrollTop - reader.clientHeight < 5;
-const goToEnd = (reader = $("reader")) => (reader.scrollTop = reader.scrollHeight);
+/** Return whether the reader is scrolled to its end. */
+function isAtEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = $("reader");
+  return scrollHeight - scrollTop - clientHeight < 5;
+}
 
-// What the person does
+function goToEnd() {
+  $("reader").scrollTop = $("reader").scrollHeight;
+}
+
+// What the user does
 
 $("say").addEventListener("submit", (event) => {
-  event.preventDefault(); // The page stays.
+  event.preventDefault(); // Stay on this page.
   const text = $("text").value;
-  // TODO(send-blank): Return where `text` is empty, or has nothing but blanks.
+  // TODO(send-blank): Return if `text` is empty or blank.
   // END(send-blank)
   const id = ask("post", { text });
-  // TODO(send): If there is an `id`, it was sent: keep its `draft(text)` in `drafts`, and empty the field.
+  // TODO(send): If `id` isn't null, store `draft(text)` in `drafts` by `id`, and empty `#text`.
   // END(send)
 });
 
 $("older").addEventListener("click", () => {
-  // TODO(history-older): Ask for the `history` of `PAGE` messages `before` the first one that is shown.
+  if (paging) return; // Two quick presses request one page.
+  paging = true;
+  // TODO(history-older): Ask for `older` messages: `PAGE` of them, `before` the first row's id.
   // END(history-older)
 });
 
 $("again").addEventListener("click", connect);
 
-// TODO(leave): The browser may keep a page that one leaves (`persisted`): on `pagehide` close, on `pageshow` connect.
+// TODO(leave): If the event is `persisted`, close `socket` on `pagehide`, and call `connect()` on `pageshow`.
 // END(leave)
 
 document.title = `${location.pathname.split("/").pop()} · the board`;

@@ -1,4 +1,4 @@
-// A page as it is first written. Lesson 9 begins with what goes wrong in it.
+// A first attempt at a page. Lesson 9 begins with its faults.
 
 const $ = (id) => document.getElementById(id);
 const author = new URLSearchParams(location.search).get("author");
