@@ -396,7 +396,7 @@ def test_a_post_that_is_sent_again_is_pushed_once(stage, server):
 
     message, between = ada.post(text, id="1"), ada.post(text, id="between")
     for tab in (ada, Guest(server, "ada", room), Guest(server, "ada", room)):
-        again = tab.post(stage.text(), id="1")
+        again = tab.post(text, id="1")
         expect(equal(again, message), f"the same message again, {json.dumps(message)}", again)
     other = ada.post(text, id="2")
 

@@ -1,4 +1,4 @@
-"""Keep the board's messages in an SQLite file, each request of an author's once."""
+"""Store the board's messages in an SQLite file, one message for each request id of an author."""
 
 import sqlite3
 import threading
@@ -16,19 +16,22 @@ CREATE TABLE IF NOT EXISTS messages (
     sent_at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS messages_by_room ON messages (room, id);
-CREATE TABLE IF NOT EXISTS requests (
-    room TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS posts (
     author TEXT NOT NULL,
     request_id TEXT NOT NULL,
     message_id INTEGER NOT NULL REFERENCES messages (id),
-    PRIMARY KEY (room, author, request_id)
+    PRIMARY KEY (author, request_id)
 ) WITHOUT ROWID;
 """
 
-ASKED_BEFORE = """
-SELECT messages.* FROM messages JOIN requests ON messages.id = requests.message_id
-WHERE requests.room = ? AND requests.author = ? AND requests.request_id = ?
+POSTED_BEFORE = """
+SELECT messages.* FROM messages JOIN posts ON messages.id = posts.message_id
+WHERE posts.author = ? AND posts.request_id = ?
 """
+
+
+class Conflict(Exception):
+    """The author has used this request id for a message with another room or text."""
 
 
 class Store:
@@ -60,25 +63,26 @@ class Store:
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
-        """Keep a message and return it with its id, one higher than the last, and its time.
+        """Store a message. Return it with its id, one above the last, and the time.
 
-        With a `request_id` it is kept once: where the author has used the id in this room before,
-        the message from then is returned.
+        With a `request_id`, a message is stored once: if the author has used the id before, the
+        message from then is returned. Raises Conflict if its room or text differ.
         """
-        request = (room, author, request_id)
-        with self._lock, self._db:  # Leaving it commits, or takes everything back after an error.
-            self._db.execute("BEGIN IMMEDIATE")  # Nobody writes between the look and the insert.
-            kept = self._db.execute(ASKED_BEFORE, request).fetchone()
-            if kept:
-                return dict(kept)
+        with self._lock, self._db:  # On exit it commits, or rolls back after an exception.
+            self._db.execute("BEGIN IMMEDIATE")  # No other process writes until the commit.
+            first = self._db.execute(POSTED_BEFORE, (author, request_id)).fetchone()
+            if first:
+                if (first["room"], first["text"]) != (room, text):
+                    raise Conflict(request_id)
+                return dict(first)
             message = self._insert(room, author, text)
             if request_id is not None:
-                row = (*request, message["id"])
-                self._db.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", row)
+                row = (author, request_id, message["id"])
+                self._db.execute("INSERT INTO posts VALUES (?, ?, ?)", row)
         return message
 
     def _insert(self, room: str, author: str, text: str) -> dict:
-        """Write a message in the transaction that is open, and return it."""
+        """Insert a message within the open transaction, and return it."""
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         row = self._db.execute(
             "INSERT INTO messages (room, author, text, sent_at) VALUES (?, ?, ?, ?)",
@@ -108,7 +112,7 @@ class Store:
         return [dict(row) for row in rows]
 
     def last_id(self, room: str) -> int:
-        """Return the id of the room's newest message, or 0 where it has none."""
+        """Return the id of the room's newest message, or 0 if the room has no messages."""
         with self._lock:
             row = self._db.execute("SELECT max(id) FROM messages WHERE room = ?", (room,))
             return row.fetchone()[0] or 0

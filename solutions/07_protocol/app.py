@@ -1,40 +1,32 @@
-"""The board over a WebSocket: a client and the server speak board.v1, which is in protocol.py."""
+"""The board over a WebSocket. Client and server speak board.v1, which protocol.py implements."""
 
 import json
 import unicodedata
-from contextlib import suppress
-from socket import SHUT_RDWR
 
 from flask import Blueprint, Flask, abort, current_app, request
 from flask_sock import Sock
-from simple_websocket import ConnectionClosed, Server
-from werkzeug.routing import BaseConverter
-from wsproto.utilities import LocalProtocolError
+from simple_websocket import Server
 
+from closing import close, guarded, send
+from inputs import RoomName
 from protocol import SUBPROTOCOL, Session
 from store import Store
 
 MAX_AUTHOR = 32  # characters
-NOT_AGREED = 4406  # a close code of ours, from those that are free (RFC 6455, section 7.4.2)
-FAILED = 1011  # an internal error (RFC 6455, section 7.4.1)
-ANSWER = 1.0  # seconds that a client has to answer our close
-GONE = (ConnectionClosed, LocalProtocolError, OSError)  # how `ws` says that the client has gone
+MAX_MESSAGE = 65_536  # bytes, or characters of a text: the library closes with 1009 above this
+NOT_AGREED = 4406  # a close code of our own (RFC 6455, section 7.4.2)
+LOOK = 1.0  # seconds until a handler that waits for a message checks its connection
 
 board = Blueprint("board", __name__)
 sock = Sock()
-
-
-class RoomName(BaseConverter):
-    """The part of a URL that names a room. Any other name is answered 404."""
-
-    regex = "[a-z0-9-]{1,32}"
 
 
 def create_app(config: dict | None = None) -> Flask:
     """Return the board as a Flask app. `config["DATABASE"]` is the path of its SQLite file."""
     app = Flask(__name__)
     # --8<-- [start:subprotocol-offer]
-    app.config.from_mapping(SOCK_SERVER_OPTIONS={"subprotocols": [SUBPROTOCOL]})
+    options = {"subprotocols": [SUBPROTOCOL], "max_message_size": MAX_MESSAGE}
+    app.config.from_mapping(SOCK_SERVER_OPTIONS=options)
     # --8<-- [end:subprotocol-offer]
     app.config.from_mapping(DATABASE="board.sqlite3")
     app.config.from_mapping(config)
@@ -51,56 +43,44 @@ def store() -> Store:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse with 400, before the handshake, whoever has no good name in `author`."""
+    """Refuse a request without a valid `author` with 400, before the WebSocket handshake."""
     # --8<-- [start:welcome-author]
     author = request.args.get("author", "")
     control = any(unicodedata.category(character) == "Cc" for character in author)
     if not author.strip() or len(author) > MAX_AUTHOR or control:
-        abort(
-            400, f"author must be a name of 1 to {MAX_AUTHOR} characters, none of them a control."
-        )
+        abort(400, f"author must have 1 to {MAX_AUTHOR} characters, and no control characters.")
     # --8<-- [end:welcome-author]
 
 
 @sock.route("/board/<room:room>", bp=board)
+@guarded
 def talk(ws: Server, room: str) -> None:
-    """Talk with one client until it goes. Where that fails, close with 1011."""
-    # --8<-- [start:fault-talk]
-    try:
-        converse(ws, Session(store(), room, request.args["author"]))
-    except GONE:
-        pass  # That is no fault.
-    except Exception:
-        current_app.logger.exception("The conversation in %s failed.", room)
-        close(ws, FAILED, "The server failed.")
-    hang_up(ws)
-    # --8<-- [end:fault-talk]
-
-
-def close(ws: Server, code: int, reason: str) -> None:
-    """Send a close frame (RFC 6455, section 5.5.1), if there is anybody left."""
-    with suppress(*GONE):
-        ws.close(code, reason)
-
-
-def hang_up(ws: Server) -> None:
-    """End the connection, before the web server adds an HTTP response to it, as lesson 6 did."""
-    # --8<-- [start:subprotocol-end]
-    close(ws, 1000, "")
-    ws.thread.join(ANSWER)  # It ends when the client answers the close.
-    with suppress(OSError):
-        ws.sock.shutdown(SHUT_RDWR)
-    # --8<-- [end:subprotocol-end]
+    """Serve one client until it disconnects."""
+    converse(ws, Session(store(), room, request.args["author"]))
 
 
 def converse(ws: Server, session: Session) -> None:
-    """Greet the client and answer its requests. Raises one of `GONE` when it has gone."""
+    """Greet the client and reply to its requests. Raises ConnectionClosed when it disconnects."""
     # --8<-- [start:subprotocol] Unless `ws.subprotocol` is ours, close with 4406 and a reason.
     if ws.subprotocol != SUBPROTOCOL:
         return close(ws, NOT_AGREED, f"This server speaks {SUBPROTOCOL}. Offer it.")
     # --8<-- [end:subprotocol]
     # --8<-- [start:welcome] Send the `welcome()`; then, for each message, what `handle()` returns.
-    ws.send(json.dumps(session.welcome()))
+    send(ws, json.dumps(session.welcome()))
     while True:
-        ws.send(json.dumps(session.handle(ws.receive())))
+        send(ws, json.dumps(session.handle(receive(ws))))
     # --8<-- [end:welcome]
+
+
+def receive(ws: Server) -> str | bytes:
+    """Return the client's next message. Raises ConnectionClosed when the connection is closed.
+
+    If the library closes because of `MAX_MESSAGE`, a `ws.receive()` without a timeout may never
+    return.
+    """
+    # --8<-- [start:welcome-receive]
+    while True:
+        data = ws.receive(timeout=LOOK)
+        if data is not None:
+            return data
+    # --8<-- [end:welcome-receive]

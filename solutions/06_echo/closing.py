@@ -1,0 +1,71 @@
+"""End every WebSocket connection with a close code, and release everything that it used."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from socket import SHUT_RDWR
+
+from flask import current_app, request
+from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import LocalProtocolError
+
+ANSWER = 1.0  # seconds that a client has to answer our close frame
+# What `ws` raises when the client has disconnected: the first if the library knew it before the
+# call, the other two if it finds out while it writes.
+GONE = (ConnectionClosed, LocalProtocolError, OSError)
+
+
+def guarded(handler: Callable[..., None]) -> Callable[..., None]:
+    """Return a handler that raises nothing, and always ends its connection."""
+
+    @wraps(handler)
+    def serve(ws: Server, **variables: str) -> None:
+        # --8<-- [start:crash-try]
+        try:
+            handler(ws, **variables)
+        except ConnectionClosed:
+            pass  # The client has disconnected. That isn't an error.
+        # --8<-- [end:crash-try]
+        # --8<-- [start:crash] Catch every other exception: log it, and `close()` with 1011.
+        except Exception:
+            current_app.logger.exception("The handler of %s failed.", request.path)
+            close(ws, 1011, "internal error")
+        # --8<-- [end:crash]
+        hang_up(ws)
+
+    return serve
+
+
+def send(ws: Server, data: str | bytes) -> None:
+    """Send one message, str as text and bytes as bytes.
+
+    Raises ConnectionClosed if the client has disconnected.
+    """
+    # --8<-- [start:gone-send]
+    try:
+        ws.send(data)
+    except ConnectionClosed:
+        raise  # This ends the handler.
+    # --8<-- [end:gone-send]
+    # --8<-- [start:gone] Raise ConnectionClosed for the other two exceptions of `GONE` as well.
+    except GONE as error:
+        raise ConnectionClosed(ws.close_reason, ws.close_message) from error
+    # --8<-- [end:gone]
+
+
+def close(ws: Server, code: int, reason: str) -> None:
+    """Send a close frame (RFC 6455, section 5.5.1), unless the client has disconnected."""
+    # --8<-- [start:bye-close]
+    with suppress(*GONE):
+        ws.close(code, reason)
+    # --8<-- [end:bye-close]
+
+
+def hang_up(ws: Server) -> None:
+    """End the connection, and the library's thread that reads from it."""
+    # --8<-- [start:gone-end] Close; wait `ANSWER` seconds for `ws.thread`; shut down `ws.sock`.
+    close(ws, 1000, "")
+    ws.thread.join(ANSWER)  # The thread ends when the client answers the close frame.
+    with suppress(OSError):
+        ws.sock.shutdown(SHUT_RDWR)
+    # --8<-- [end:gone-end]
