@@ -1,4 +1,4 @@
-"""Say hello to an echo server, by the library `websockets`, in three ways."""
+"""Send messages to an echo server with the library `websockets`, and print the replies."""
 
 import sys
 
@@ -6,15 +6,15 @@ from websockets.sync.client import connect
 
 
 def main() -> None:
-    """Talk to the server whose address is on the command line."""
+    """Connect to the URL on the command line."""
     with connect(sys.argv[1], compression=None) as echo:
         for _ in range(2):
             echo.send("Hello")
             print(echo.recv())
 
-        for number in range(100):  # Without waiting for an answer in between.
+        for number in range(100):  # Send all before reading any reply.
             echo.send(f"number {number}")
-        print(len([echo.recv() for _ in range(100)]), "answers")
+        print(len([echo.recv() for _ in range(100)]), "replies")
 
         echo.send("Hello" * 40_000)
         print(len(echo.recv()), "characters")

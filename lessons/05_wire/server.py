@@ -1,4 +1,4 @@
-"""An echo server on a bare socket: it speaks WebSocket as far as wire.py does."""
+"""An echo server on a TCP socket, which uses wire.py for the WebSocket protocol."""
 
 import argparse
 import contextlib
@@ -10,14 +10,14 @@ from http import HTTPStatus
 
 import wire
 
-CHUNK = 65536  # bytes, the most that are read at once
-LONGEST_HEAD = 16384  # bytes of a request, after which it is given up
-PATIENCE = 20.0  # seconds for the request to come, and for the client to go in the end
+CHUNK = 65536  # bytes; the most to read at once
+LONGEST_HEAD = 16384  # bytes; a longer request is dropped
+PATIENCE = 20.0  # seconds to wait for the request, and for the client to disconnect at the end
 
 
 def serve(connection: socket.socket) -> None:
-    """Serve one client: its handshake, then its frames, until one of the two closes."""
-    with connection, contextlib.suppress(OSError):  # A client may go at any moment.
+    """Serve one client: the handshake, then frames until either side closes."""
+    with connection, contextlib.suppress(OSError):  # A client may disconnect at any time.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(PATIENCE)
         rest = shake_hands(connection)
@@ -28,7 +28,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def shake_hands(connection: socket.socket) -> bytes | None:
-    """Answer the request. Returns what came after it, or None where it was no handshake."""
+    """Respond to the request. Returns the bytes after it; None if it isn't a handshake."""
     head, rest = receive_head(connection)
     try:
         key = wire.check_request(*parse_head(head))
@@ -42,7 +42,7 @@ def shake_hands(connection: socket.socket) -> bytes | None:
 
 
 def receive_head(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Read up to the empty line. What came with it belongs to the first frame."""
+    """Read up to the empty line. Any bytes after it belong to the first frame."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(CHUNK)
@@ -54,7 +54,7 @@ def receive_head(connection: socket.socket) -> tuple[bytes, bytes]:
 
 
 def parse_head(head: bytes) -> tuple[str, str, wire.Headers]:
-    """Return method, version and headers of a request; empty where it is none."""
+    """Return the method, version and headers of a request; empty values if it isn't one."""
     line, *fields = head.decode("latin-1").split("\r\n")
     words = line.split(" ")
     if len(words) != 3:
@@ -64,7 +64,7 @@ def parse_head(head: bytes) -> tuple[str, str, wire.Headers]:
 
 
 def refused(refusal: wire.Refusal) -> bytes:
-    """Return the HTTP answer to what is no handshake."""
+    """Return the HTTP response to a request that isn't a valid handshake."""
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}"]
     body = f"{refusal}\n".encode()
     headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": len(body)}
@@ -76,7 +76,7 @@ def refused(refusal: wire.Refusal) -> bytes:
 
 
 def converse(connection: socket.socket, data: bytes) -> bytes:
-    """Talk until there is a reason to end. Returns the close frame, or nothing for one who left."""
+    """Exchange frames until the connection ends. Returns the close frame to send, or b""."""
     try:
         return talk(connection, data)
     except wire.Violation as violation:
@@ -84,13 +84,13 @@ def converse(connection: socket.socket, data: bytes) -> bytes:
     except OSError:
         return b""
     except Exception:
-        connection.sendall(closing(1011, "the server failed"))
+        connection.sendall(closing(1011, "internal error"))
         hang_up(connection)
         raise
 
 
 def talk(connection: socket.socket, data: bytes) -> bytes:
-    """Echo each message, up to the client's close frame; return the answer to that."""
+    """Echo each message until the client closes; return the close frame to send back."""
     decoder, messages = wire.Decoder(client=True), wire.Messages()
     while True:
         for frame in decoder.feed(data):
@@ -104,7 +104,7 @@ def talk(connection: socket.socket, data: bytes) -> bytes:
 
 
 def echo(message: str | bytes | None) -> bytes:
-    """Return the frame that gives a message back."""
+    """Return the frame that sends a message back."""
     if message is None:
         return b""
     if isinstance(message, str):
@@ -113,15 +113,15 @@ def echo(message: str | bytes | None) -> bytes:
 
 
 def closing(code: int, reason: str) -> bytes:
-    """Return a close frame, its reason cut to what it may hold."""
+    """Return a close frame, with the reason cut to 123 bytes."""
     short = reason.encode()[:123].decode("utf-8", "ignore")
     return wire.encode(wire.CLOSE, wire.close_payload(code, short))
 
 
 def hang_up(connection: socket.socket) -> None:
-    """End the connection, and read what still comes.
+    """Stop sending, and read until the client disconnects.
 
-    Bytes that nobody reads make TCP send a reset, which may overtake the close frame.
+    If unread bytes are left, TCP sends a reset, which may overtake the close frame.
     """
     connection.shutdown(socket.SHUT_WR)
     end = time.monotonic() + PATIENCE
@@ -133,15 +133,16 @@ def hang_up(connection: socket.socket) -> None:
 
 def main() -> None:
     """Listen until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Echo what WebSocket clients send.")
-    parser.add_argument("--port", type=int, default=5005, help="0 takes any that is free")
+    parser = argparse.ArgumentParser(description="Echo the messages of WebSocket clients.")
+    parser.add_argument("--port", type=int, default=5005, help="0 picks a free port")
     port = parser.parse_args().port
     try:
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
     except OSError as error:
-        sys.exit(f"server.py: {error.strerror}. Stop what listens there, or take another --port.")
+        advice = "Stop the program that uses the port, or choose another --port."
+        sys.exit(f"server.py: {error.strerror}. {advice}")
     print(f"ws://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    listener.settimeout(1.0)  # On Windows, Ctrl-C is heard only between two calls.
+    listener.settimeout(1.0)  # On Windows, Ctrl-C takes effect only between calls.
     with listener, contextlib.suppress(KeyboardInterrupt):
         while True:
             with contextlib.suppress(TimeoutError):

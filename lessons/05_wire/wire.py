@@ -1,4 +1,4 @@
-"""What a WebSocket sends and accepts, by RFC 6455: handshake, frames, messages, close codes."""
+"""The WebSocket protocol of RFC 6455: handshake, frames, messages and close codes."""
 
 import base64
 import codecs
@@ -7,18 +7,18 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of every WebSocket (section 1.3)
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # the same for every WebSocket (section 1.3)
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 CONTROL = (CLOSE, PING, PONG)
 DATA = (CONTINUATION, TEXT, BINARY)
-NO_CODE = 1005  # what a close frame without a code is read as; it is never sent
-LIMIT = 2**20  # bytes of a message, and so of each of its frames
+NO_CODE = 1005  # stands for a close frame without a code, and is never sent
+LIMIT = 2**20  # bytes in a message, and so in a frame
 
-Headers = list[tuple[str, str]]  # in the order they came; a name may come twice
+Headers = list[tuple[str, str]]  # in the order received; a name may appear twice
 
 
 class Refusal(Exception):
-    """A request is no opening handshake. It is answered with this status and these headers."""
+    """The request isn't a valid opening handshake. Respond with this status and these headers."""
 
     def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ class Refusal(Exception):
 
 
 class Violation(Exception):
-    """A peer broke the rules. The connection is closed with this code (section 7.4.1)."""
+    """The peer broke the protocol. Close the connection with this code (section 7.4.1)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class Violation(Exception):
 
 
 class Frame(NamedTuple):
-    """A frame as a peer meant it, without its mask. `fin` says that it is a message's last."""
+    """A frame with its payload unmasked. `fin` marks the last frame of a message."""
 
     opcode: int
     payload: bytes
@@ -42,147 +42,184 @@ class Frame(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands before a frame's payload (section 5.2)."""
+    """The part of a frame before its payload (section 5.2)."""
 
     fin: bool
     reserved: int  # the three reserved bits, as a number from 0 to 7
     opcode: int
     masked: bool
-    length: int  # bytes of the payload
-    size: int  # bytes of the head itself: 2 to 14, with the mask
+    length: int  # bytes of payload
+    size: int  # bytes of the head, including the mask: 2 to 14
+
+    @property
+    def extended(self) -> int:
+        """Bytes of extended length that the sender used: 0, 2 or 8."""
+        return self.size - 2 - 4 * self.masked
+
+
+# Handshake
 
 
 def accept_key(key: str) -> str:
     """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (section 4.2.2, step 5.4)."""
-    # TODO(accept): Return the SHA-1 of `key` and `GUID` together, in base64.
+    # TODO(accept): Return the SHA-1 digest of `key` followed by `GUID`, in base64.
     ...
     # END(accept)
 
 
 def check_request(method: str, version: str, headers: Headers) -> str:
-    """Return the key of an opening handshake (section 4.2.1), such as GET, HTTP/1.1, its headers.
+    """Return the Sec-WebSocket-Key of an opening handshake (section 4.2.1).
 
-    Raises Refusal with 400, or with 426 and the header Sec-WebSocket-Version.
+    Raises Refusal with status 400, or with 426 and the header Sec-WebSocket-Version.
     """
-    # TODO(request): Raise a `Refusal` for what is no handshake; return its key.
+    # TODO(request): Raise `Refusal` if a rule is broken; return the key.
     ...
     # END(request)
 
 
-# TODO(request-values): Write `values`, `tokens` and `is_key`, or what else you call above.
-...
-# END(request-values)
+def values(headers: Headers, name: str) -> list[str]:
+    """Return every value of a header, whose name is case-insensitive."""
+    return [value.strip() for other, value in headers if other.lower() == name.lower()]
+
+
+def tokens(headers: Headers, name: str) -> list[str]:
+    """Return the items of a header that holds a comma-separated list, in lower case."""
+    items = ",".join(values(headers, name)).split(",")
+    return [item.strip().lower() for item in items]
+
+
+def is_key(key: str) -> bool:
+    """Return whether a key is 16 bytes in base64."""
+    try:
+        # Without `validate`, b64decode skips characters that aren't base64.
+        return len(base64.b64decode(key, validate=True)) == 16
+    except ValueError:
+        return False
+
+
+# Frames
 
 
 def encode(opcode: int, payload: bytes, fin: bool = True, mask: bytes | None = None) -> bytes:
-    """Return a frame (section 5.2). A client gives the four bytes of a mask, a server none."""
-    # TODO(encode): Return the head, the `mask` if any, and the payload.
+    """Return a frame (section 5.2). A client passes a mask of four bytes, a server passes None."""
+    # TODO(encode): Return the head, the `mask` if there is one, and the payload.
     ...
     # END(encode)
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """Return the payload masked by four bytes; masked again, it is as before (section 5.3)."""
-    # TODO(mask): Combine each byte with one of `mask` by `^`, the four of them in turn.
+    """Mask a payload with four bytes; called on the result, unmask it (section 5.3)."""
+    # TODO(encode-mask): XOR each byte of `payload` with a byte of `mask`, in turn.
     ...
-    # END(mask)
+    # END(encode-mask)
 
 
 class Decoder:
-    """Takes bytes as TCP brings them, and gives frames.
+    """Turns the bytes of a TCP stream into frames.
 
-    `client` says that a client sends them, so that every frame is masked; a server's never is.
+    `client` says whether a client sends the bytes. A client masks every frame, a server none.
     """
 
     def __init__(self, client: bool, limit: int = LIMIT) -> None:
         self.client, self.limit = client, limit
-        self.buffer = bytearray()  # what has come, and belongs to no whole frame yet
+        self.buffer = bytearray()  # bytes received that aren't a complete frame yet
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Add bytes, and yield each frame that is whole now.
+        """Add received bytes, and yield each frame that is now complete.
 
-        Raises Violation at the frame that breaks a rule, after those before it were given.
+        Raises Violation at the first invalid frame, after yielding those before it.
         """
         self.buffer += data
         while frame := self.frame():
             yield frame
 
     def frame(self) -> Frame | None:
-        """Take the first frame from the buffer, or nothing while it is not whole."""
-        # TODO(decode): Call `head` and `check`; take the frame once `buffer` has it whole.
+        """Remove the first frame from the buffer and return it; None if it is incomplete."""
+        # TODO(decode): Call `head` and `check`; return a frame once `buffer` holds it all.
         ...
         # END(decode)
 
     def head(self) -> Head | None:
-        """Read the head at the start of the buffer, which stays there; None while it is cut."""
-        # TODO(decode-head): Return a `Head`, or `None` while bytes of it are missing.
+        """Return the head at the start of the buffer, which keeps it; None if it is incomplete."""
+        # TODO(decode-head): Return a `Head`, or `None` if `buffer` doesn't hold all of it.
         ...
         # END(decode-head)
 
     def check(self, head: Head) -> None:
-        """Raise Violation where the head breaks a rule."""
-        # TODO(decode-check): Refuse each head that no sender may send, and one too long.
+        """Raise Violation if the head breaks a rule: 1009 if it is too long, otherwise 1002."""
+        # TODO(check): Refuse reserved bits, unknown opcodes, overlong forms, long payloads.
         ...
-        # END(decode-check)
-        # TODO(mask-check): Refuse a frame of a client without a mask, of a server with one.
+        # END(check)
+        # TODO(check-control): Refuse a control frame over 125 bytes, or without `fin`.
         ...
-        # END(mask-check)
-        # TODO(control): Refuse a control frame that is long, or a fragment.
+        # END(check-control)
+        # TODO(check-mask): Refuse a client's frame without a mask, and a server's with one.
         ...
-        # END(control)
+        # END(check-mask)
+
+
+# Messages
 
 
 class Messages:
-    """Takes frames, and gives messages."""
+    """Joins the frames of one peer into messages."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self.opcode: int | None = None  # of the message that has begun and has not ended
-        self.data = bytearray()  # what of it has come
+        self.opcode: int | None = None  # of the message in progress, if there is one
+        self.data = bytearray()  # the payload of that message so far
         self.utf8 = codecs.getincrementaldecoder("utf-8")()
 
     def feed(self, frame: Frame) -> str | bytes | None:
-        """Return the message that this frame ends: text as str, binary as bytes; else None.
+        """Return the message that this frame completes, text as str, binary as bytes; else None.
 
-        Raises Violation. A control frame is no part of a message (section 5.4).
+        Raises Violation. A control frame isn't part of a message (section 5.4).
         """
-        # TODO(fragments): Return the message when `frame` is the last of it.
+        # TODO(fragments): Return the message if `frame` completes it, otherwise `None`.
         ...
         # END(fragments)
 
     def check_text(self, part: bytes, last: bool) -> None:
-        """Raise Violation as soon as the parts of a text cannot be UTF-8 (section 8.1)."""
-        # TODO(fragments-text): Give `part` to `self.utf8`, which may be in mid-character.
-        ...
-        # END(fragments-text)
+        """Raise Violation as soon as a text can't be UTF-8 (section 8.1).
+
+        `utf8` remembers a character that isn't complete yet. If this is the last part of the
+        text, such a character is an error.
+        """
+        try:
+            self.utf8.decode(part, last)
+        except UnicodeDecodeError:
+            raise Violation(1007, "a text message isn't valid UTF-8") from None
+
+
+# Closing
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
     """Return the payload of a close frame (section 5.5.1).
 
-    Raises ValueError for a code that is never sent, and a reason of more than 123 bytes.
+    Raises ValueError for a code that must not be sent, and for a reason over 123 bytes.
     """
-    # TODO(close): Return two bytes of `code`, then `reason`; raise for what is not sent.
+    # TODO(close): Return `code` in two bytes, then `reason`; raise if either isn't allowed.
     ...
     # END(close)
 
 
 def parse_close(payload: bytes) -> tuple[int, str]:
-    """Return the code and the reason of a close frame. Raises Violation."""
-    # TODO(close-parse): Undo `close_payload`; without a code it is `NO_CODE`.
+    """Return the code and the reason in the payload of a close frame. Raises Violation."""
+    # TODO(close-parse): Return code and reason; for an empty payload, `NO_CODE` and "".
     ...
     # END(close-parse)
 
 
 def may_be_sent(code: int) -> bool:
-    """Whether a close frame may carry this code (section 7.4, and IANA's list since)."""
-    # TODO(close-codes): Tell the codes that are sent from the others.
+    """Return whether a close frame may contain this code (section 7.4, and IANA's registry)."""
+    # TODO(close-codes): Return whether `code` is in one of the three ranges.
     ...
     # END(close-codes)
 
 
 def answer(frame: Frame) -> bytes:
-    """Return the frame that a server owes for this one, or nothing. Raises Violation."""
-    # TODO(talk): Answer a ping with its pong, and a close with a close.
+    """Return the frame that a server must send in reply, or b"". Raises Violation."""
+    # TODO(talk): Reply to a ping with a pong, and to a close with a close.
     ...
     # END(talk)

@@ -1,16 +1,16 @@
-"""Stand between a client and a server, and print what each recv brings."""
+"""Forward bytes between clients and a server, and print what each recv() returns."""
 
 import argparse
 import contextlib
 import socket
 import threading
 
-SHOWN = 32  # bytes of a recv
+SHOWN = 32  # bytes to print from one recv()
 
 
 # --8<-- [start:tap-pass]
 def pass_on(source: socket.socket, target: socket.socket, arrow: str) -> None:
-    """Send on whatever comes, until the source ends."""
+    """Forward bytes until the source disconnects."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             print(f"{arrow} recv: {in_words(data)}\n", end="", flush=True)
@@ -22,7 +22,7 @@ def pass_on(source: socket.socket, target: socket.socket, arrow: str) -> None:
 
 
 def in_words(data: bytes) -> str:
-    """Return a line of HTTP, or bytes in hex."""
+    """Return the first line of an HTTP message; other bytes in hex."""
     if data.startswith((b"GET ", b"HTTP/")):
         return data.partition(b"\r\n")[0].decode("latin-1") + " …"
     more = f" … {len(data):,} bytes" if len(data) > SHOWN else ""
@@ -30,13 +30,13 @@ def in_words(data: bytes) -> str:
 
 
 def main() -> None:
-    """Listen on one port, and connect each client to another."""
-    parser = argparse.ArgumentParser(description="Print what goes by between two ports.")
-    parser.add_argument("port", type=int, help="where clients come")
+    """Accept clients on one port, and connect each to the server's port."""
+    parser = argparse.ArgumentParser(description="Print the bytes between clients and a server.")
+    parser.add_argument("port", type=int, help="the port for clients")
     parser.add_argument("server", type=int, help="the port of the server")
     options = parser.parse_args()
     with socket.create_server(("127.0.0.1", options.port)) as listener:
-        listener.settimeout(1.0)  # On Windows, Ctrl-C is heard only between two calls.
+        listener.settimeout(1.0)  # On Windows, Ctrl-C takes effect only between calls.
         while True:
             try:
                 client, _ = listener.accept()

@@ -1,4 +1,4 @@
-"""What a WebSocket sends and accepts, by RFC 6455: handshake, frames, messages, close codes."""
+"""The WebSocket protocol of RFC 6455: handshake, frames, messages and close codes."""
 
 import base64
 import codecs
@@ -7,18 +7,18 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of every WebSocket (section 1.3)
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # the same for every WebSocket (section 1.3)
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 CONTROL = (CLOSE, PING, PONG)
 DATA = (CONTINUATION, TEXT, BINARY)
-NO_CODE = 1005  # what a close frame without a code is read as; it is never sent
-LIMIT = 2**20  # bytes of a message, and so of each of its frames
+NO_CODE = 1005  # stands for a close frame without a code, and is never sent
+LIMIT = 2**20  # bytes in a message, and so in a frame
 
-Headers = list[tuple[str, str]]  # in the order they came; a name may come twice
+Headers = list[tuple[str, str]]  # in the order received; a name may appear twice
 
 
 class Refusal(Exception):
-    """A request is no opening handshake. It is answered with this status and these headers."""
+    """The request isn't a valid opening handshake. Respond with this status and these headers."""
 
     def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ class Refusal(Exception):
 
 
 class Violation(Exception):
-    """A peer broke the rules. The connection is closed with this code (section 7.4.1)."""
+    """The peer broke the protocol. Close the connection with this code (section 7.4.1)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class Violation(Exception):
 
 
 class Frame(NamedTuple):
-    """A frame as a peer meant it, without its mask. `fin` says that it is a message's last."""
+    """A frame with its payload unmasked. `fin` marks the last frame of a message."""
 
     opcode: int
     payload: bytes
@@ -42,66 +42,74 @@ class Frame(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands before a frame's payload (section 5.2)."""
+    """The part of a frame before its payload (section 5.2)."""
 
     fin: bool
     reserved: int  # the three reserved bits, as a number from 0 to 7
     opcode: int
     masked: bool
-    length: int  # bytes of the payload
-    size: int  # bytes of the head itself: 2 to 14, with the mask
+    length: int  # bytes of payload
+    size: int  # bytes of the head, including the mask: 2 to 14
+
+    @property
+    def extended(self) -> int:
+        """Bytes of extended length that the sender used: 0, 2 or 8."""
+        return self.size - 2 - 4 * self.masked
+
+
+# Handshake
 
 
 def accept_key(key: str) -> str:
     """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (section 4.2.2, step 5.4)."""
-    # --8<-- [start:accept] Return the SHA-1 of `key` and `GUID` together, in base64.
+    # --8<-- [start:accept] Return the SHA-1 digest of `key` followed by `GUID`, in base64.
     digest = hashlib.sha1((key + GUID).encode()).digest()
     return base64.b64encode(digest).decode()
     # --8<-- [end:accept]
 
 
 def check_request(method: str, version: str, headers: Headers) -> str:
-    """Return the key of an opening handshake (section 4.2.1), such as GET, HTTP/1.1, its headers.
+    """Return the Sec-WebSocket-Key of an opening handshake (section 4.2.1).
 
-    Raises Refusal with 400, or with 426 and the header Sec-WebSocket-Version.
+    Raises Refusal with status 400, or with 426 and the header Sec-WebSocket-Version.
     """
-    # --8<-- [start:request] Raise a `Refusal` for what is no handshake; return its key.
+    # --8<-- [start:request] Raise `Refusal` if a rule is broken; return the key.
     keys = values(headers, "Sec-WebSocket-Key")
     versions = values(headers, "Sec-WebSocket-Version")
-    needed = {
+    rules = {
         "the method GET": method == "GET",
-        "HTTP/1.1": "HTTP/1.1" <= version < "HTTP/2",
-        "a Host": len(values(headers, "Host")) == 1,
+        "HTTP/1.1": version == "HTTP/1.1",
+        "a Host header": values(headers, "Host"),
         "Upgrade: websocket": "websocket" in tokens(headers, "Upgrade"),
         "Connection: Upgrade": "upgrade" in tokens(headers, "Connection"),
-        "a Sec-WebSocket-Key of 16 bytes": len(keys) == 1 and is_key(keys[0]),
-        "a Sec-WebSocket-Version": len(versions) == 1,
+        "one Sec-WebSocket-Key of 16 bytes": len(keys) == 1 and is_key(keys[0]),
+        "a Sec-WebSocket-Version": versions,
     }
-    for what, met in needed.items():
+    for needed, met in rules.items():
         if not met:
-            raise Refusal(400, f"A WebSocket begins with {what}.")
+            raise Refusal(400, f"A WebSocket handshake needs {needed}.")
     if versions != ["13"]:
-        raise Refusal(426, "Only version 13 is spoken.", {"Sec-WebSocket-Version": "13"})
+        raise Refusal(426, "Only version 13 is supported.", {"Sec-WebSocket-Version": "13"})
     return keys[0]
     # --8<-- [end:request]
 
 
-# --8<-- [start:request-values] Write `values`, `tokens` and `is_key`, or what else you call above.
+# --8<-- [start:request-values]
 def values(headers: Headers, name: str) -> list[str]:
-    """Return each value that a header has. Its name is written in any case."""
+    """Return every value of a header, whose name is case-insensitive."""
     return [value.strip() for other, value in headers if other.lower() == name.lower()]
 
 
 def tokens(headers: Headers, name: str) -> list[str]:
-    """Return what stands in a header that is a list, in lower case."""
-    listed = ",".join(values(headers, name)).split(",")
-    return [token.strip().lower() for token in listed]
+    """Return the items of a header that holds a comma-separated list, in lower case."""
+    items = ",".join(values(headers, name)).split(",")
+    return [item.strip().lower() for item in items]
 
 
 def is_key(key: str) -> bool:
-    """Whether a key is 16 bytes in base64."""
+    """Return whether a key is 16 bytes in base64."""
     try:
-        # Without `validate`, characters that are not of base64 would be passed over.
+        # Without `validate`, b64decode skips characters that aren't base64.
         return len(base64.b64decode(key, validate=True)) == 16
     except ValueError:
         return False
@@ -110,9 +118,12 @@ def is_key(key: str) -> bool:
 # --8<-- [end:request-values]
 
 
+# Frames
+
+
 def encode(opcode: int, payload: bytes, fin: bool = True, mask: bytes | None = None) -> bytes:
-    """Return a frame (section 5.2). A client gives the four bytes of a mask, a server none."""
-    # --8<-- [start:encode] Return the head, the `mask` if any, and the payload.
+    """Return a frame (section 5.2). A client passes a mask of four bytes, a server passes None."""
+    # --8<-- [start:encode] Return the head, the `mask` if there is one, and the payload.
     length = len(payload)
     first, mask_bit = fin << 7 | opcode, (mask is not None) << 7
     if length < 126:
@@ -126,38 +137,38 @@ def encode(opcode: int, payload: bytes, fin: bool = True, mask: bytes | None = N
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """Return the payload masked by four bytes; masked again, it is as before (section 5.3)."""
-    # --8<-- [start:mask] Combine each byte with one of `mask` by `^`, the four of them in turn.
-    return bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
-    # --8<-- [end:mask]
+    """Mask a payload with four bytes; called on the result, unmask it (section 5.3)."""
+    # --8<-- [start:encode-mask] XOR each byte of `payload` with a byte of `mask`, in turn.
+    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    # --8<-- [end:encode-mask]
 
 
 class Decoder:
-    """Takes bytes as TCP brings them, and gives frames.
+    """Turns the bytes of a TCP stream into frames.
 
-    `client` says that a client sends them, so that every frame is masked; a server's never is.
+    `client` says whether a client sends the bytes. A client masks every frame, a server none.
     """
 
     def __init__(self, client: bool, limit: int = LIMIT) -> None:
         self.client, self.limit = client, limit
-        self.buffer = bytearray()  # what has come, and belongs to no whole frame yet
+        self.buffer = bytearray()  # bytes received that aren't a complete frame yet
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Add bytes, and yield each frame that is whole now.
+        """Add received bytes, and yield each frame that is now complete.
 
-        Raises Violation at the frame that breaks a rule, after those before it were given.
+        Raises Violation at the first invalid frame, after yielding those before it.
         """
         self.buffer += data
         while frame := self.frame():
             yield frame
 
     def frame(self) -> Frame | None:
-        """Take the first frame from the buffer, or nothing while it is not whole."""
-        # --8<-- [start:decode] Call `head` and `check`; take the frame once `buffer` has it whole.
+        """Remove the first frame from the buffer and return it; None if it is incomplete."""
+        # --8<-- [start:decode] Call `head` and `check`; return a frame once `buffer` holds it all.
         head = self.head()
         if head is None:
             return None
-        # Now, since a payload that is too long must not be waited for.
+        # Check now: the server must not wait for a payload that is too long.
         self.check(head)
         end = head.size + head.length
         if len(self.buffer) < end:
@@ -170,63 +181,66 @@ class Decoder:
         # --8<-- [end:decode]
 
     def head(self) -> Head | None:
-        """Read the head at the start of the buffer, which stays there; None while it is cut."""
-        # --8<-- [start:decode-head] Return a `Head`, or `None` while bytes of it are missing.
+        """Return the head at the start of the buffer, which keeps it; None if it is incomplete."""
+        # --8<-- [start:decode-head] Return a `Head`, or `None` if `buffer` doesn't hold all of it.
         if len(self.buffer) < 2:
             return None
         first, second = self.buffer[:2]
         masked, length = second >> 7 == 1, second & 0x7F
-        more = {126: 2, 127: 8}.get(length, 0)
-        size = 2 + more + 4 * masked
+        extended = {126: 2, 127: 8}.get(length, 0)
+        size = 2 + extended + 4 * masked
         if len(self.buffer) < size:
             return None
-        if more:
-            length = int.from_bytes(self.buffer[2 : 2 + more], "big")
+        if extended:
+            length = int.from_bytes(self.buffer[2 : 2 + extended], "big")
         return Head(first >> 7 == 1, first >> 4 & 7, first & 0xF, masked, length, size)
         # --8<-- [end:decode-head]
 
     def check(self, head: Head) -> None:
-        """Raise Violation where the head breaks a rule."""
-        # --8<-- [start:decode-check] Refuse each head that no sender may send, and one too long.
+        """Raise Violation if the head breaks a rule: 1009 if it is too long, otherwise 1002."""
+        # --8<-- [start:check] Refuse reserved bits, unknown opcodes, overlong forms, long payloads.
         if head.reserved:
-            raise Violation(1002, "a reserved bit is set, and no extension was agreed on")
+            raise Violation(1002, "a reserved bit is set, but no extension was negotiated")
         if head.opcode not in CONTROL + DATA:
-            raise Violation(1002, f"the opcode {head.opcode:#x} is unknown")
+            raise Violation(1002, f"opcode {head.opcode:#x} is unknown")
         shortest = 0 if head.length < 126 else 2 if head.length < 2**16 else 8
-        if head.size != 2 + shortest + 4 * head.masked:
-            raise Violation(1002, "a length is not in its shortest form")
+        if head.extended != shortest:
+            raise Violation(1002, "the length isn't in its shortest form")
         if head.length > self.limit:
             raise Violation(1009, f"a frame is longer than {self.limit} bytes")
-        # --8<-- [end:decode-check]
-        # --8<-- [start:mask-check] Refuse a frame of a client without a mask, of a server with one.
-        if head.masked != self.client:
-            raise Violation(1002, "a client masks its frames, and a server does not")
-        # --8<-- [end:mask-check]
-        # --8<-- [start:control] Refuse a control frame that is long, or a fragment.
+        # --8<-- [end:check]
+        # --8<-- [start:check-control] Refuse a control frame over 125 bytes, or without `fin`.
         if head.opcode in CONTROL and (head.length > 125 or not head.fin):
-            raise Violation(1002, "a control frame is short and whole")
-        # --8<-- [end:control]
+            raise Violation(1002, "a control frame is fragmented, or longer than 125 bytes")
+        # --8<-- [end:check-control]
+        # --8<-- [start:check-mask] Refuse a client's frame without a mask, and a server's with one.
+        if head.masked != self.client:
+            raise Violation(1002, "a client must mask its frames, and a server must not")
+        # --8<-- [end:check-mask]
+
+
+# Messages
 
 
 class Messages:
-    """Takes frames, and gives messages."""
+    """Joins the frames of one peer into messages."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self.opcode: int | None = None  # of the message that has begun and has not ended
-        self.data = bytearray()  # what of it has come
+        self.opcode: int | None = None  # of the message in progress, if there is one
+        self.data = bytearray()  # the payload of that message so far
         self.utf8 = codecs.getincrementaldecoder("utf-8")()
 
     def feed(self, frame: Frame) -> str | bytes | None:
-        """Return the message that this frame ends: text as str, binary as bytes; else None.
+        """Return the message that this frame completes, text as str, binary as bytes; else None.
 
-        Raises Violation. A control frame is no part of a message (section 5.4).
+        Raises Violation. A control frame isn't part of a message (section 5.4).
         """
-        # --8<-- [start:fragments] Return the message when `frame` is the last of it.
+        # --8<-- [start:fragments] Return the message if `frame` completes it, otherwise `None`.
         if frame.opcode in CONTROL:
             return None
         if (frame.opcode == CONTINUATION) != (self.opcode is not None):
-            raise Violation(1002, "a message begins once, and is continued until it ends")
+            raise Violation(1002, "a message starts with text or binary, and then continues")
         if self.opcode is None:
             self.opcode, self.data = frame.opcode, bytearray()
         if len(self.data) + len(frame.payload) > self.limit:
@@ -240,56 +254,64 @@ class Messages:
         return self.data.decode() if opcode == TEXT else bytes(self.data)
         # --8<-- [end:fragments]
 
+    # --8<-- [start:fragments-text]
     def check_text(self, part: bytes, last: bool) -> None:
-        """Raise Violation as soon as the parts of a text cannot be UTF-8 (section 8.1)."""
-        # --8<-- [start:fragments-text] Give `part` to `self.utf8`, which may be in mid-character.
+        """Raise Violation as soon as a text can't be UTF-8 (section 8.1).
+
+        `utf8` remembers a character that isn't complete yet. If this is the last part of the
+        text, such a character is an error.
+        """
         try:
             self.utf8.decode(part, last)
         except UnicodeDecodeError:
-            raise Violation(1007, "a text is not UTF-8") from None
-        # --8<-- [end:fragments-text]
+            raise Violation(1007, "a text message isn't valid UTF-8") from None
+
+    # --8<-- [end:fragments-text]
+
+
+# Closing
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
     """Return the payload of a close frame (section 5.5.1).
 
-    Raises ValueError for a code that is never sent, and a reason of more than 123 bytes.
+    Raises ValueError for a code that must not be sent, and for a reason over 123 bytes.
     """
-    # --8<-- [start:close] Return two bytes of `code`, then `reason`; raise for what is not sent.
+    # --8<-- [start:close] Return `code` in two bytes, then `reason`; raise if either isn't allowed.
     data = reason.encode()
     if not may_be_sent(code):
-        raise ValueError(f"The close code {code} is never sent.")
+        raise ValueError(f"Close code {code} must not be sent.")
     if len(data) > 123:
-        raise ValueError("A reason has at most 123 bytes.")
+        raise ValueError("A reason is at most 123 bytes.")
     return struct.pack("!H", code) + data
     # --8<-- [end:close]
 
 
 def parse_close(payload: bytes) -> tuple[int, str]:
-    """Return the code and the reason of a close frame. Raises Violation."""
-    # --8<-- [start:close-parse] Undo `close_payload`; without a code it is `NO_CODE`.
+    """Return the code and the reason in the payload of a close frame. Raises Violation."""
+    # --8<-- [start:close-parse] Return code and reason; for an empty payload, `NO_CODE` and "".
     if not payload:
         return NO_CODE, ""
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not may_be_sent(code):
-        raise Violation(1002, "a close code is one that may be sent")
+        raise Violation(1002, "the close code isn't valid")
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
-        raise Violation(1007, "a reason is not UTF-8") from None
+        raise Violation(1007, "the close reason isn't valid UTF-8") from None
     # --8<-- [end:close-parse]
 
 
 def may_be_sent(code: int) -> bool:
-    """Whether a close frame may carry this code (section 7.4, and IANA's list since)."""
-    # --8<-- [start:close-codes] Tell the codes that are sent from the others.
+    """Return whether a close frame may contain this code (section 7.4, and IANA's registry)."""
+    # --8<-- [start:close-codes] Return whether `code` is in one of the three ranges.
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
     # --8<-- [end:close-codes]
 
 
 def answer(frame: Frame) -> bytes:
-    """Return the frame that a server owes for this one, or nothing. Raises Violation."""
-    # --8<-- [start:talk] Answer a ping with its pong, and a close with a close.
+    """Return the frame that a server must send in reply, or b"". Raises Violation."""
+    # --8<-- [start:talk] Reply to a ping with a pong, and to a close with a close.
     if frame.opcode == PING:
         return encode(PONG, frame.payload)
     if frame.opcode == CLOSE:
