@@ -1,4 +1,4 @@
-"""What was measured, as a table, a plot and JSON."""
+"""What was measured, as a table and as JSON. The plot is drawn in plot.py."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from course.measuring.plot import plot
 from course.measuring.runs import CLIENTS, GAP, Plan, Result
 
 
@@ -60,9 +61,9 @@ def keep(results: list[Result], plan: Plan, where: str, folder: Path) -> list[Pa
         "seconds_a_run": plan.seconds,
         "transports": [_as_json(result) for result in results],
     }
-    files = [folder / f"measure.{kind}" for kind in ("json", "svg", "png")]
+    files = [folder / f"measure.{kind}" for kind in ("json", "svg")]
     files[0].write_text(json.dumps(data, indent=2) + "\n", "utf-8")
-    _plot(results, where, files[1:])
+    files[1].write_text(plot(results, where), "utf-8")
     return files
 
 
@@ -80,37 +81,3 @@ def _as_json(result: Result) -> dict:
         "cpu_seconds_a_run": [round(run.cpu, 3) for run in result.runs],
         "memory_bytes": [run.memory for run in result.runs],
     }
-
-
-def _plot(results: list[Result], where: str, files: list[Path]) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    # The same results give the same file, so that it can be kept in the repository.
-    matplotlib.rcParams |= {"svg.hashsalt": "course", "svg.fonttype": "none", "font.size": 10}
-    from matplotlib import pyplot
-
-    names = [result.transport.name for result in results][::-1]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    sizes = [result.bytes_a_message for result in results][::-1]
-    bars = left.barh(names, sizes, color="#3f51b5")
-    left.bar_label(bars, [f"{size:,.0f}" for size in sizes], padding=3)
-    left.set(xscale="log", xlabel="bytes a message", xlim=(50, max(sizes) * 5))
-    medians, highs = zip(*(result.ages for result in results[::-1]), strict=True)
-    places = range(len(names))
-    right.hlines(places, medians, highs, color="#9fa8da", linewidth=4)
-    right.plot(medians, places, "o", color="#3f51b5", label="median")
-    right.plot(highs, places, "|", color="#3f51b5", markersize=11, label="99th percentile")
-    right.set(xscale="log", xlabel="age of a message when it is seen")
-    right.legend(frameon=False, loc="lower right")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", alpha=0.25)
-    left.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
-    right.xaxis.set_major_formatter(lambda seconds, _: _time(seconds))
-    figure.text(0.5, 0.01, where, fontsize=8, ha="center")
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
-    for file in files:
-        meta = {"Date": None} if file.suffix == ".svg" else None
-        figure.savefig(file, dpi=150, metadata=meta)
-    pyplot.close(figure)

@@ -5,12 +5,14 @@ import io
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
 from course.lesson.lessons import ROOT
 from course.measuring import command, readers, runs, tables
+from course.measuring.plot import Axis, plot
 from course.measuring.readers import Meter
 from course.measuring.runs import Plan, Result, Run, Transport
 
@@ -96,8 +98,38 @@ def test_the_json_and_the_plot_are_kept(results, tmp_path):
 
     data = json.loads(files[0].read_text("utf-8"))
     assert [t["bytes_a_message"] for t in data["transports"]] == [1000.0, 1000.0]
-    assert "SSE" in files[1].read_text("utf-8")
-    assert files[2].read_bytes().startswith(b"\x89PNG")
+    assert files[1].read_text("utf-8") == plot(results, "Linux, 2 cores")
+
+
+def test_the_plot_shows_each_transport_with_its_axes_and_units(results):
+    svg = ElementTree.fromstring(plot(results, "2 cores of <AMD> & more"))
+
+    texts = ["".join(text.itertext()) for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == [
+        *("polling, 1 s", "SSE"),
+        *("1,000", "10,000", "bytes for each message (log scale)", "1,000", "1,000"),
+        *("1 ms", "10 ms", "100 ms", "1 s", "10 s"),
+        *("age of a message when it is received (log scale)", "median to 99th percentile"),
+        "2 cores of <AMD> & more",
+    ]
+
+
+def test_the_plot_puts_larger_values_further_right_and_a_decade_apart_alike():
+    axis = Axis([68.0, 3846.0], 100)
+
+    assert axis.ticks() == [10, 100, 1000, 10000]
+    places = [axis.x(value) for value in (10, 68, 100, 1000, 3846, 10000)]
+    assert places == sorted(places)
+    assert places[0] == axis.left
+    assert places[3] - places[2] == pytest.approx(places[2] - places[0])
+
+
+def test_the_plot_has_a_place_for_a_message_of_no_age(results):
+    at_once = Run(2, 0, 1000, 3000, [0.0, 0.0], 0.25, 30 * 2**20)
+
+    svg = plot([Result(results[1].transport, [at_once])], "a coarse clock")
+
+    assert "0.1 ms" in svg
 
 
 def test_without_a_solution_it_says_so(tmp_path, capsys):
