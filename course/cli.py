@@ -339,10 +339,14 @@ def check_rules() -> int:
 @dev.command()
 @click.argument("names", nargs=-1, metavar="[LESSON...]")
 @click.option("--from", "file", type=Path, metavar="FILE", help="Judge the answers of this file.")
-def answers(names: tuple[str, ...], file: Path | None) -> int:
+@click.option("--only", metavar="TASK", default="", help="Judge the answers of one task.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Grade N answers at once.")
+@click.option("--resume", is_flag=True, help="Leave out what the last run judged rightly.")
+def answers(names: tuple[str, ...], file: Path | None, jobs: int | None, **options) -> int:
     """Judge the graders: right answers must pass, wrong ones fail the task they name."""
-    from course.author.judge import judge
+    from course.author.judge import Request, judge
 
     if file and not file.is_file():
         raise click.ClickException(f"{file} is not a file. --from takes a file of answers.")
-    return judge([find(name).slug for name in names], file)
+    slugs = tuple(find(name).slug for name in names)
+    return judge(Request(slugs, file, jobs=jobs or 0, **options), sys.stdout)

@@ -1,52 +1,35 @@
-"""The graders' own test: what a lesson's tests say of right and of wrong answers.
+"""The graders' own test, `dev answers`: what a lesson's tests say of right and of wrong answers.
 
 Four gates hold for every lesson: the solution earns every point; the starter starts, and earns
-none; every right answer passes; every wrong one fails the task that it names. The answers stand in
-`tests/answers/NN_slug.toml`:
+none; every right answer passes; every wrong one fails the task that it names. answer_file.py has
+the form of the answers.
 
-    [[wrong]]
-    belief = "the misconception, in one line"
-    fails = "create"                  # the task that must fail
-    [wrong.code]
-    create = '''…'''                  # a region of the solution by its name, or
-    "app.py" = '''…'''                # a whole file by its own
-
-    [[right]]
-    how = "in which way it is written differently"
-    [right.code]
-    list = '''…'''
+A wrong answer is judged by the task that it must fail, and by those of its needs whose regions it
+changes: the others are the solution's, which passes them. Its grading ends at the first failure.
 """
 
+import hashlib
+import json
 import os
-import shutil
 import sys
 import tempfile
-import tomllib
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from course.author.answer_file import Answer, AnswerError, build, read
 from course.grading.children import Trouble
-from course.grading.engine import Engine, Job
+from course.grading.engine import Ended, Engine, Job
 from course.grading.expect import Unmet
 from course.grading.plugin import Starter
 from course.grading.stage import Stage
-from course.lesson import regions
-from course.lesson.lessons import Lesson, find, lessons
+from course.lesson.lessons import ROOT, Lesson, find, lessons
+from course.lesson.regions import MarkerError
 from course.report import LessonResult, TaskResult
 
-
-class AnswerError(Exception):
-    """A file of answers cannot be used. As text it says where and why."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer to judge. `fails` is empty for a right one."""
-
-    lesson: Lesson
-    name: str
-    code: dict[str, str] = field(default_factory=dict)
-    fails: str = ""
+KEPT = ROOT / ".course" / "answers.jsonl"  # what was judged rightly, for --resume
 
 
 @dataclass(frozen=True)
@@ -61,140 +44,186 @@ class Judged:
     skipped: str = ""
 
 
-def read(lesson: Lesson, file: Path) -> list[Answer]:
-    """Return the answers of a file. Raises AnswerError where it is not in the form above."""
-    try:
-        data = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise AnswerError(f"{file}: {error}") from None
-    answers = []
-    for kind, named in (("wrong", "belief"), ("right", "how")):
-        for number, entry in enumerate(data.get(kind, []), 1):
-            answers.append(_answer(lesson, entry, kind, named, f"{file}: [[{kind}]] {number}"))
-    if not answers:
-        raise AnswerError(f"{file}: there is no [[wrong]] and no [[right]] in it.")
-    return answers
-
-
-def _answer(lesson: Lesson, entry: dict, kind: str, named: str, place: str) -> Answer:
-    name, code, fails = entry.get(named), entry.get("code"), entry.get("fails", "")
-    if not isinstance(name, str) or not name.strip():
-        raise AnswerError(f'{place}: give it a line `{named} = "…"`.')
-    if not isinstance(code, dict) or not all(isinstance(text, str) for text in code.values()):
-        raise AnswerError(f"{place}: give it a table [{kind}.code] of regions or files.")
-    ids = [task.id for task in lesson.tasks]
-    if kind == "wrong" and fails not in ids:
-        raise AnswerError(f"{place}: `fails` must name a task: {', '.join(ids)}.")
-    return Answer(lesson, name, code, fails if kind == "wrong" else "")
-
-
-def build(answer: Answer, folder: Path) -> None:
-    """Write the solution with the answer's code in its place.
-
-    Raises AnswerError where the code is for a region that the solution does not have.
-    """
-    solution = answer.lesson.solution
-    shutil.copytree(solution, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, code in answer.code.items():
-        if Path(name).suffix:
-            file = next(folder.rglob(Path(name).name), folder / Path(name).name)
-            file.write_text(code, "utf-8")
-        else:
-            _replace(folder, name, code, answer)
-    _check_syntax(answer, folder)
-
-
-def _replace(folder: Path, name: str, code: str, answer: Answer) -> None:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix not in regions.COMMENTS:
-            continue
-        text = file.read_text("utf-8")
-        if any(region.name == name for region in regions.regions(text, file.suffix, file.name)):
-            file.write_text(regions.replace(text, file.suffix, name, code, file.name), "utf-8")
-            return
-    raise AnswerError(f"{answer.lesson.slug}, {answer.name!r}: there is no region {name}.")
-
-
-def _check_syntax(answer: Answer, folder: Path) -> None:
-    # An answer that does not compile is caught by any test, and so shows nothing.
-    for file in folder.glob("*.py"):
-        try:
-            compile(file.read_text("utf-8"), file.name, "exec")
-        except SyntaxError as error:
-            where = f"{answer.lesson.slug}, {answer.name!r}: {file.name}:{error.lineno}"
-            raise AnswerError(f"{where}: {error.msg}.") from None
-
-
-def judge(names: list[str], file: Path | None = None) -> int:
-    """Judge the tests of the lessons named, or of all; print what they mistook.
+@dataclass(frozen=True)
+class Request:
+    """What to judge: the lessons named, or all.
 
     `file` is another file of answers, for the lesson that its name or `names` says; then the
-    solution and the starter are left out. Returns 0, 1 where a gate does not hold, 2 for wrong use.
+    solution and the starter are left out. With `only`, nothing but that task is judged.
+    """
+
+    names: tuple[str, ...] = ()
+    file: Path | None = None
+    only: str = ""
+    jobs: int = 0  # gradings at once; 0 is what suits this machine
+    resume: bool = False
+
+
+def judge(request: Request, out: TextIO) -> int:
+    """Judge the tests, and print each verdict as soon as it is known.
+
+    Returns 0, 1 if a gate doesn't hold, 2 for wrong use.
     """
     try:
-        chosen = [find(name) for name in names] or ([] if file else lessons())
-        if file:
-            chosen = chosen or [find(file.stem)]
-            answers = [answer for lesson in chosen for answer in read(lesson, file)]
-        else:
-            answers = [answer for lesson in chosen for answer in _all_of(lesson)]
+        chosen, answers = _answers(request)
         with tempfile.TemporaryDirectory(prefix="course-") as scratch:
-            judged = _judge_all(chosen, answers, Path(scratch), with_starter=not file)
-    except (AnswerError, LookupError, regions.MarkerError) as error:
+            return _judge(request, chosen, answers, Path(scratch), out)
+    except (AnswerError, LookupError, MarkerError) as error:
         print(error, file=sys.stderr)
         return 2
-    return _say(judged)
 
 
-def _all_of(lesson: Lesson) -> list[Answer]:
-    return [Answer(lesson, "the solution"), *read(lesson, lesson.answers)]
-
-
-def _say(judged: list[Judged]) -> int:
-    for one in judged:
-        print(f"{'✗' if one.mistake else '-' if one.skipped else '✓'} {one.what}")
-        if said := one.mistake or one.skipped:
-            print("\n".join("    " + line for line in said.split("\n")))
-    mistakes = sum(bool(one.mistake) for one in judged)
-    skipped = sum(bool(one.skipped and not one.mistake) for one in judged)
-    rightly = len(judged) - mistakes - skipped
-    unsaid = f"; {skipped} could not be judged here" if skipped else ""
-    print(f"{rightly} judged rightly, {mistakes} not{unsaid}")
-    return 1 if mistakes else 0
-
-
-def _judge_all(
-    chosen: list[Lesson], answers: list[Answer], scratch: Path, with_starter: bool
-) -> list[Judged]:
-    jobs = []
-    for number, answer in enumerate(answers):
-        folder = scratch / str(number)
-        build(answer, folder)
-        jobs.append(Job(answer.lesson.slug, folder, _tasks(answer)))
-    if with_starter:
-        jobs += [Job(lesson.slug, lesson.lesson) for lesson in chosen]
-    with Engine([lesson.slug for lesson in chosen], workers=os.cpu_count() or 1) as engine:
-        results = engine.grade(jobs, seed=1)
-    judged = [_judged(a, r) for a, r in zip(answers, results, strict=False)]
-    if with_starter:
-        judged += [
-            _judged_starter(lesson, result)
-            for lesson, result in zip(chosen, results[len(answers) :], strict=True)
+def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
+    """Return the lessons to judge and their answers, right ones first: they take longest."""
+    file = request.file
+    chosen = [find(name) for name in request.names] or ([find(file.stem)] if file else lessons())
+    if file:
+        answers = [answer for lesson in chosen for answer in read(lesson, file)]
+    else:
+        answers = [
+            answer
+            for lesson in chosen
+            for answer in (Answer(lesson, "the solution"), *read(lesson, lesson.answers))
         ]
-    return judged
+    if request.only:
+        known = {task.id for lesson in chosen for task in lesson.tasks}
+        if request.only not in known:
+            raise AnswerError(f"No task is called {request.only!r}: {', '.join(sorted(known))}.")
+        answers = [answer for answer in answers if answer.fails in ("", request.only)]
+    return chosen, sorted(answers, key=lambda answer: bool(answer.fails))
 
 
-def _tasks(answer: Answer) -> tuple[str, ...]:
-    """Return the tasks to grade: all, or for a wrong answer what it must fail and its needs."""
-    if not answer.fails:
+def _judge(
+    request: Request, chosen: list[Lesson], answers: list[Answer], scratch: Path, out: TextIO
+) -> int:
+    known = _kept() if request.resume else set()
+    keys = [_key(answer) for answer in answers]
+    jobs: dict[Job, tuple[Answer | None, str]] = {}
+    for number, (answer, key) in enumerate(zip(answers, keys, strict=True)):
+        if key not in known:
+            build(answer, scratch / str(number))
+            job = Job(
+                answer.lesson.slug,
+                scratch / str(number),
+                _tasks(answer, request.only),
+                to_first_failure=bool(answer.fails),
+                lanes=1,
+            )
+            jobs[job] = answer, key
+    starters = [] if request.file or request.only else chosen
+    jobs |= {Job(x.slug, x.lesson, lanes=1): (None, "") for x in starters}
+    telling = Telling(out, len(jobs), len(answers) - len(jobs) + len(starters))
+    with Engine([lesson.slug for lesson in chosen], _at_once(request.jobs)) as engine:
+
+        def on_event(event: object) -> None:
+            if isinstance(event, Ended):
+                answer, key = jobs[event.job]
+                judged = _judged(answer, event.result) if answer else _judged_starter(event.result)
+                telling.tell(judged)
+                if key and not judged.mistake and not judged.skipped:
+                    _keep(key)
+
+        if not request.resume:
+            KEPT.unlink(missing_ok=True)
+        engine.grade(list(jobs), 1, on_event)
+    return telling.end()
+
+
+def _at_once(jobs: int) -> int:
+    # A grading waits about as long as it works, so that each core has time for two.
+    return jobs or 2 * (os.cpu_count() or 1)
+
+
+class Telling:
+    """Prints verdicts as they come, with how far it is, and at the end the mistakes again."""
+
+    def __init__(self, out: TextIO, total: int, before: int) -> None:
+        self._out, self._total, self._before = out, total, before
+        self._judged: list[Judged] = []
+        self._started = time.monotonic()
+
+    def tell(self, judged: Judged) -> None:
+        """Print one verdict."""
+        self._judged.append(judged)
+        done = len(self._judged)
+        left = round((time.monotonic() - self._started) / done * (self._total - done))
+        far = f"{done:>{len(str(self._total))}}/{self._total}  {left // 60}:{left % 60:02} left"
+        self._out.write(f"{far}  " + "\n".join(_lines(judged)) + "\n")
+        self._out.flush()
+
+    def end(self) -> int:
+        """Print the mistakes once more, and the count. Returns 1 if there are mistakes, else 0."""
+        mistakes = [judged for judged in self._judged if judged.mistake]
+        skipped = sum(bool(one.skipped and not one.mistake) for one in self._judged)
+        if mistakes and len(self._judged) > 1:
+            self._out.write("\nJudged wrongly:\n")
+            for judged in mistakes:
+                self._out.write("\n".join(_lines(judged)) + "\n")
+        rightly = len(self._judged) - len(mistakes) - skipped + self._before
+        unsaid = f"; {skipped} could not be judged here" if skipped else ""
+        self._out.write(f"{rightly} judged rightly, {len(mistakes)} not{unsaid}\n")
+        return 1 if mistakes else 0
+
+
+def _lines(judged: Judged) -> Iterable[str]:
+    yield f"{'✗' if judged.mistake else '-' if judged.skipped else '✓'} {judged.what}"
+    said = judged.mistake or judged.skipped
+    yield from ("    " + line for line in said.split("\n") if said)
+
+
+# What is judged already
+
+
+def _key(answer: Answer) -> str:
+    """Return what changes if the verdict on the answer could: its code and its judges'."""
+    lesson = answer.lesson
+    files = [lesson.test, *lesson.root.glob(f"tests/probes/{lesson.slug}.*")]
+    files += [path for path in lesson.solution.rglob("*") if "__pycache__" not in path.parts]
+    files += (ROOT / "course" / "grading").glob("*.py")
+    digest = hashlib.sha256(json.dumps([answer.name, answer.fails, answer.code]).encode())
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _kept() -> set[str]:
+    try:
+        return {json.loads(line) for line in KEPT.read_text("utf-8").splitlines()}
+    except (OSError, ValueError):
+        return set()
+
+
+def _keep(key: str) -> None:
+    KEPT.parent.mkdir(exist_ok=True)
+    with KEPT.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(key) + "\n")
+
+
+# What a verdict means
+
+
+def _tasks(answer: Answer, only: str) -> tuple[str, ...]:
+    """Return the tasks to grade; none means all.
+
+    For a wrong answer it is the task that it must fail, and those that this one needs and whose
+    regions the answer changes.
+    """
+    wanted = answer.fails or only
+    if not wanted:
         return ()
-    needs = {task.id: task.needs for task in answer.lesson.tasks}
-    wanted, todo = set(), [answer.fails]
+    needs = _needs(answer.lesson, wanted)
+    return tuple(sorted({wanted, *(need for need in needs if answer.touches(need))}))
+
+
+def _needs(lesson: Lesson, task_id: str) -> set[str]:
+    """Return the tasks that a task needs, and those that they need."""
+    needs = {task.id: task.needs for task in lesson.tasks}
+    found, todo = set(), [*needs[task_id]] if task_id in needs else []
     while todo:
-        task_id = todo.pop()
-        wanted.add(task_id)
-        todo += needs.get(task_id, ())
-    return tuple(sorted(wanted))
+        need = todo.pop()
+        found.add(need)
+        todo += needs.get(need, ())
+    return found
 
 
 def _judged(answer: Answer, result: LessonResult) -> Judged:
@@ -203,13 +232,16 @@ def _judged(answer: Answer, result: LessonResult) -> Judged:
     skipped = [task for task in result.tasks if task.status == "skipped"]
     mistakes, unsaid = faults, skipped
     if answer.fails:
-        task = next(task for task in result.tasks if task.id == answer.fails)
+        # None if one of its needs has failed, which ended the grading.
+        task = next((task for task in result.tasks if task.id == answer.fails), None)
+        status = task.status if task else "blocked"
         # What needs a skipped task is blocked, and says no more than that one does.
-        if task.status == "skipped" or (task.status == "blocked" and skipped and not faults):
+        if status == "skipped" or (status == "blocked" and skipped and not faults):
             mistakes = []
         else:
             others = [fault for fault in faults if fault is not task]
-            mistakes, unsaid = ([] if task.status == "failed" else [task, *others]), []
+            mistakes = [] if status == "failed" else [task, *others] if task else others
+            unsaid = []
     mistake, why = ("\n".join(map(_said, tasks)).strip() for tasks in (mistakes, unsaid))
     return Judged(what + answer.name, mistake, why)
 
@@ -218,13 +250,13 @@ def _said(task: TaskResult) -> str:
     return f"{task.id}: {task.status}\n{task.message}"
 
 
-def _judged_starter(lesson: Lesson, result: LessonResult) -> Judged:
-    what = f"{lesson.slug} starter: starts, and earns nothing"
+def _judged_starter(result: LessonResult) -> Judged:
+    lesson = find(result.slug)
     mistakes = [f"{task.id} is passed by it." for task in result.tasks if task.earned]
     mistakes += [_said(task) for task in result.tasks if task.status == "error"]
     if (lesson.lesson / "app.py").is_file():
         mistakes += _start(lesson)
-    return Judged(what, "\n".join(mistakes))
+    return Judged(f"{lesson.slug} starter: starts, and earns nothing", "\n".join(mistakes))
 
 
 def _start(lesson: Lesson) -> list[str]:

@@ -31,6 +31,8 @@ class Job:
     tasks: tuple[str, ...] = ()
     verbose: bool = False
     pictures: Path | None = None  # the folder for screenshots of a browser
+    to_first_failure: bool = False  # end at the first task that does not pass
+    lanes: int = 0  # tests at once; 0 is what suits the lesson and this machine
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,15 @@ class Finished:
     result: TaskResult
 
 
-Event = Started | Finished
+@dataclass(frozen=True)
+class Ended:
+    """The grading of a job is over."""
+
+    job: Job
+    result: LessonResult
+
+
+Event = Started | Finished | Ended
 
 
 class Cancelled(Exception):
@@ -192,6 +202,7 @@ class Engine:
                     index, job = todo.popleft()
                     try:
                         results[index] = self._one(worker, job, seed, on_event)
+                        self._tell(on_event, Ended(job, results[index]))
                     except BaseException as error:
                         errors.append(error)
 
@@ -220,6 +231,8 @@ class Engine:
             tasks=job.tasks,
             verbose=job.verbose,
             pictures=job.pictures and str(job.pictures.resolve()),
+            to_first_failure=job.to_first_failure,
+            lanes=job.lanes,
         )
         found: dict[str, TaskResult] = {}
         odd = notes(job.folder, self._lessons[job.slug].solution)
@@ -227,7 +240,8 @@ class Engine:
         if self._cancelled.is_set():
             raise Cancelled
         tasks = self._lessons[job.slug].tasks
-        for task in tasks:
+        faults = [task for task in found.values() if task.status in ("failed", "error")]
+        for task in tasks if not (job.to_first_failure and faults) else ():
             if task.id not in found and (not job.tasks or task.id in job.tasks):
                 # Only a report that it passed can pass a task: silence is an error.
                 why = f"The grader ended before it could judge this. {ended}".strip()

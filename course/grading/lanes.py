@@ -85,6 +85,11 @@ class Lane:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
+    def kill(self) -> None:
+        """End it in the middle of its test."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
     def close(self) -> None:
         """Let it end."""
         os.close(self._commands)
@@ -143,8 +148,12 @@ class Lanes:
                 if key.data is None:  # Whoever wanted to know has gone.
                     os.killpg(0, signal.SIGKILL)
                 self._take(key.data)
+            if self._grading.over:
+                break
         for lane in self._idle:
             lane.close()
+        for lane in self._busy:
+            lane.kill()
 
     def _begin_what_can(self) -> bool:
         """Start tests in idle lanes. Returns whether anything came of it."""

@@ -8,6 +8,8 @@ from course.grading.children import Child
 from course.lesson.lessons import ROOT
 from course.report import TaskResult
 
+FAULTS = ("failed", "error")
+
 
 @dataclass
 class Verdict:
@@ -37,6 +39,7 @@ class Grading:
     start: Callable[[], Child]
     verbose: bool = False
     pictures: Path | None = None  # the folder for what a browser showed; None saves none
+    to_first_failure: bool = False  # whether the first failure says enough
     on_task: Callable[[TaskResult], None] = lambda result: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     files: dict[Path, tuple] = field(default_factory=dict)
@@ -90,8 +93,13 @@ class Grading:
             )
         if status != "passed" and place < verdict.decided_by:
             verdict.status, verdict.message, verdict.decided_by = status, message, place
-        if verdict.left == 0:
+        if verdict.left == 0 or (self.over and verdict.status in FAULTS):
             self.on_task(self.result(task_id))
+
+    @property
+    def over(self) -> bool:
+        """Whether enough is known, though there may be more tests to run."""
+        return self.to_first_failure and any(v.status in FAULTS for v in self.verdicts.values())
 
     def result(self, task_id: str) -> TaskResult:
         """Return the task's verdict as it stands."""

@@ -77,10 +77,12 @@ class Loop:
             Path(job["folder"]), job["seed"], _no_child, job["verbose"], on_task=self.task
         )
         grading.pictures = Path(job["pictures"]) if job["pictures"] else None
+        grading.to_first_failure = job["to_first_failure"]
         grading.expect([item.get_closest_marker("task") for item in items])
         if can_fork():
             busy = any(item.get_closest_marker("busy") for item in items)
-            lanes.Lanes(items, grading, _starter, CORES if busy else LANES).run()
+            count = job["lanes"] or (CORES if busy else LANES)
+            lanes.Lanes(items, grading, _starter, count).run()
         else:
             starter = _starter()
             grading.start = starter.start

@@ -1,0 +1,109 @@
+"""The answers that judge a lesson's tests: `tests/answers/NN_slug.toml`.
+
+[[wrong]]
+belief = "the misconception, in one line"
+fails = "create"                  # the task that must fail
+[wrong.code]
+create = '''…'''                  # a region of the solution, by its name, or
+"app.py" = '''…'''                # a whole file, by its own
+
+[[right]]
+how = "in which way it is written differently"
+[right.code]
+list = '''…'''
+"""
+
+import shutil
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.lesson import regions
+from course.lesson.lessons import Lesson
+
+
+class AnswerError(Exception):
+    """A file of answers can't be used. The text says where and why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to judge. `fails` is empty for a right one."""
+
+    lesson: Lesson
+    name: str
+    code: dict[str, str] = field(default_factory=dict)
+    fails: str = ""
+
+    def touches(self, task_id: str) -> bool:
+        """Return whether the answer has code of its own in a region of the task."""
+        names = set(self.code)
+        for file in self.lesson.solution.rglob("*"):
+            if file.name in self.code and file.suffix in regions.COMMENTS:
+                text = file.read_text("utf-8")
+                names |= {region.name for region in regions.regions(text, file.suffix, file.name)}
+        return any(name == task_id or name.startswith(f"{task_id}-") for name in names)
+
+
+def read(lesson: Lesson, file: Path) -> list[Answer]:
+    """Return the answers of a file. Raises AnswerError if it doesn't have the form above."""
+    try:
+        data = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AnswerError(f"{file}: {error}") from None
+    answers = []
+    for kind, named in (("wrong", "belief"), ("right", "how")):
+        for number, entry in enumerate(data.get(kind, []), 1):
+            answers.append(_answer(lesson, entry, kind, named, f"{file}: [[{kind}]] {number}"))
+    if not answers:
+        raise AnswerError(f"{file}: there is no [[wrong]] and no [[right]] in it.")
+    return answers
+
+
+def _answer(lesson: Lesson, entry: dict, kind: str, named: str, place: str) -> Answer:
+    name, code, fails = entry.get(named), entry.get("code"), entry.get("fails", "")
+    if not isinstance(name, str) or not name.strip():
+        raise AnswerError(f'{place}: give it a line `{named} = "…"`.')
+    if not isinstance(code, dict) or not all(isinstance(text, str) for text in code.values()):
+        raise AnswerError(f"{place}: give it a table [{kind}.code] of regions or files.")
+    ids = [task.id for task in lesson.tasks]
+    if kind == "wrong" and fails not in ids:
+        raise AnswerError(f"{place}: `fails` must name a task: {', '.join(ids)}.")
+    return Answer(lesson, name, code, fails if kind == "wrong" else "")
+
+
+def build(answer: Answer, folder: Path) -> None:
+    """Write the solution with the answer's code in its place.
+
+    Raises AnswerError if the code is for a region that the solution doesn't have.
+    """
+    solution = answer.lesson.solution
+    shutil.copytree(solution, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, code in answer.code.items():
+        if Path(name).suffix:
+            file = next(folder.rglob(Path(name).name), folder / Path(name).name)
+            file.write_text(code, "utf-8")
+        else:
+            _replace(folder, name, code, answer)
+    _check_syntax(answer, folder)
+
+
+def _replace(folder: Path, name: str, code: str, answer: Answer) -> None:
+    for file in sorted(folder.rglob("*")):
+        if file.suffix not in regions.COMMENTS:
+            continue
+        text = file.read_text("utf-8")
+        if any(region.name == name for region in regions.regions(text, file.suffix, file.name)):
+            file.write_text(regions.replace(text, file.suffix, name, code, file.name), "utf-8")
+            return
+    raise AnswerError(f"{answer.lesson.slug}, {answer.name!r}: there is no region {name}.")
+
+
+def _check_syntax(answer: Answer, folder: Path) -> None:
+    # Any test catches an answer that doesn't compile, so that answer would show nothing.
+    for file in folder.glob("*.py"):
+        try:
+            compile(file.read_text("utf-8"), file.name, "exec")
+        except SyntaxError as error:
+            where = f"{answer.lesson.slug}, {answer.name!r}: {file.name}:{error.lineno}"
+            raise AnswerError(f"{where}: {error.msg}.") from None
