@@ -31,6 +31,7 @@ import sqlite3
 import stat
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from time import sleep
@@ -202,7 +203,9 @@ class Child:
 
         def hook(event: str, args: tuple) -> None:
             if event in events:
-                self.channel.send(event="audit", name=event, args=repr(args[1:])[:LONGEST])
+                seen = args if event == "time.sleep" else args[1:]
+                said = {"name": event, "args": repr(seen)[:LONGEST], "at": time.time()}
+                self.channel.send(event="audit", **said)
 
         sys.addaudithook(hook)
 

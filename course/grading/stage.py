@@ -1,5 +1,6 @@
 """What a test has at hand: the learner's app, people who use it, their programs and functions."""
 
+import ast
 import contextlib
 import http.client
 import json
@@ -370,6 +371,8 @@ def _status(code: int) -> str:
 class Program:
     """A program of the learner's that runs."""
 
+    PAUSES = ("socket.connect", "time.sleep")  # the events that `connections` needs
+
     def __init__(self, stage: Stage, child: Child, name: str) -> None:
         self.stage, self._child, self.name = stage, child, name
 
@@ -417,6 +420,21 @@ class Program:
     def events(self, name: str) -> int:
         """Return how many audit events of this name it has had so far."""
         return sum(event.get("name") == name for event in list(self._child.events))
+
+    def connections(self) -> list[tuple[float, float]]:
+        """Return each attempt to connect so far: its time.time(), and the seconds slept after it.
+
+        The sleeps are what the program asked time.sleep() for. It has to run with events=PAUSES.
+        """
+        found: list[tuple[float, float]] = []
+        for event in [event for event in list(self._child.events) if event["event"] == "audit"]:
+            if event["name"] == "socket.connect":
+                found.append((event["at"], 0.0))
+            elif event["name"] == "time.sleep" and found:
+                with contextlib.suppress(ValueError, SyntaxError):  # It may be any number's type.
+                    (seconds,) = ast.literal_eval(event["args"])
+                    found[-1] = (found[-1][0], found[-1][1] + seconds)
+        return found
 
     def wait_for_event(self, name: str, count: int, seconds: float = SECONDS) -> bool:
         """Wait for that many audit events of the program."""

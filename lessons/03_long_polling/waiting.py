@@ -1,4 +1,4 @@
-"""Let threads wait for news of a room, and wake them when there is some."""
+"""Let threads wait for new messages in a room, and wake them when one arrives."""
 
 import threading
 from collections.abc import Callable
@@ -6,30 +6,30 @@ from weakref import WeakValueDictionary
 
 
 class News:
-    """Wakes those who wait for news of a room. Many threads may use it."""
+    """Wakes the threads that wait for new messages in a room. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Names are the public's, and there is no end of them: an entry goes by itself, as soon as
-        # nobody holds its Condition.
+        # Clients choose the names of rooms, so their number is unlimited. An entry disappears as
+        # soon as no thread uses its Condition.
         self._rooms: WeakValueDictionary[str, threading.Condition] = WeakValueDictionary()
 
     def _condition(self, room: str) -> threading.Condition:
-        """Return the room's Condition, the same for everybody who holds it now."""
+        """Return the room's Condition, the same one to all threads that use it now."""
         with self._lock:
             return self._rooms.setdefault(room, threading.Condition())
 
     def announce(self, room: str) -> None:
-        """Wake all who wait for news of the room. Call it when a message has been kept."""
-        # TODO(wake-announce): Notify all who wait on the `_condition` of the `room`.
+        """Wake all threads that wait for the room. Call it after storing a message."""
+        # TODO(wake-announce): Notify all threads that wait on the `room`'s `_condition`.
         ...
         # END(wake-announce)
 
     def wait(self, room: str, look: Callable[[], list[dict]], seconds: float) -> list[dict]:
-        """Return what `look()` finds, as soon as it finds something, or [] after `seconds`.
+        """Return the messages that `look()` finds, as soon as it finds some, or [] after `seconds`.
 
-        `look` is called at once, after each announcement, and perhaps once more at the end.
+        Call `look` at once, after each announcement, and perhaps once more at the deadline.
         """
-        # TODO(lost): Call `look` and wait, both under the room's `_condition`.
+        # TODO(lost): Call `look` and wait, both under the lock of the room's `_condition`.
         ...
         # END(lost)

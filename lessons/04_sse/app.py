@@ -1,4 +1,4 @@
-"""A message board over REST, and each room as a stream of events for those who listen."""
+"""A message board over REST that also streams each room as server-sent events (SSE)."""
 
 from functools import partial
 
@@ -16,9 +16,10 @@ board = Blueprint("board", __name__)
 def create_app(config: dict | None = None) -> Flask:
     """Return the board as a Flask app.
 
-    `config["DATABASE"]` is the path of its SQLite file. `config["HEARTBEAT"]` is in seconds, after
-    which a quiet stream gets a comment; `config["RETRY"]` in milliseconds, after which a reader
-    that has lost its stream comes back.
+    `config["DATABASE"]` is the path of its SQLite file. `config["MAX_WAIT"]` is the longest time
+    to hold a request, in seconds. A stream without messages sends a comment every
+    `config["HEARTBEAT"]` seconds. A client that lost its stream reconnects after `config["RETRY"]`
+    milliseconds.
     """
     app = Flask(__name__)
     app.config.from_mapping(DATABASE="board.sqlite3", MAX_CONTENT_LENGTH=MAX_BODY, MAX_WAIT=30.0)
@@ -38,7 +39,7 @@ def store() -> Store:
 
 
 def news() -> News:
-    """Return the news of the app that is serving this request."""
+    """Return the `News` object of the app that is serving this request."""
     return current_app.extensions["news"]
 
 
@@ -47,7 +48,7 @@ def create(room: str) -> tuple[dict, int, dict]:
     """Keep a message. 201, with its address in `Location`."""
     body = posted()
     message = store().add(room, body["author"], body["text"])
-    news().announce(room)  # Now, when those who look will find the message.
+    news().announce(room)  # After storing, so that a woken thread finds the message.
     location = url_for("board.read", room=room, message_id=message["id"])
     return message, 201, {"Location": location}
 
@@ -65,7 +66,8 @@ def read(room: str, message_id: int) -> dict:
 def list_messages(room: str) -> Response:
     """Return the room's messages after the cursor `after`, oldest first, at most `limit`.
 
-    With `wait`, where there is none: hold the request until there is, or so many seconds, then 204.
+    With `wait`, if there are none: hold the request until one arrives, or respond with 204 after
+    that many seconds.
     """
     after = whole_number("after", default=0, low=0, high=MAX_ID)
     limit = whole_number("limit", default=50, low=1, high=200)
@@ -84,15 +86,17 @@ def list_messages(room: str) -> Response:
 
 @board.get("/rooms/<room:room>/events")
 def events(room: str) -> Response:
-    """Stream the room's messages after `Last-Event-ID`, or else `after`; then each as it comes."""
+    """Stream the messages after `Last-Event-ID`, or else `after`, then each new one."""
     after = whole_number("after", default=0, low=0, high=MAX_ID)
-    # TODO(resume): Let `after` be the `Last-Event-ID`, if there is one. Hold it `in_range`.
+    # TODO(resume): Set `after` to the `Last-Event-ID` if sent; validate it with `in_range`.
     ...
     # END(resume)
     config = current_app.config
-    # The generator runs when this function has returned, so it is given all that it needs.
+    # The generator runs after this function has returned, so pass it everything it needs.
     body = stream(store(), news(), room, after, config["HEARTBEAT"], config["RETRY"])
-    return Response(body, mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
+    # The second header tells nginx not to buffer the stream.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(body, mimetype="text/event-stream", headers=headers)
 
 
 def next_cursor(messages: list[dict], after: int) -> int:
@@ -101,9 +105,9 @@ def next_cursor(messages: list[dict], after: int) -> int:
 
 
 def seconds_to_wait() -> float | None:
-    """Return the query's `wait`, at most `MAX_WAIT` seconds, or None where it has none.
+    """Return the query's `wait` in seconds, at most `MAX_WAIT`, or None if it has no `wait`.
 
-    Raises BadRequest unless it is a number of seconds from 0 upwards.
+    Raises BadRequest unless `wait` is a number of 0 or more.
     """
     if "wait" not in request.args:
         return None

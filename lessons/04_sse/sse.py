@@ -1,4 +1,4 @@
-"""A room as a stream of events, in the format of the HTML standard (section 9.2.5)."""
+"""A room as a stream of server-sent events, in the HTML standard's format (section 9.2.5)."""
 
 import re
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from json import dumps
 from store import Store
 from waiting import News
 
-PAGE = 200  # messages, the most that are read from the store at once
-LINE_END = re.compile("\r\n|\r|\n")  # what ends a line of a stream, and nothing else does
+PAGE = 200  # the most messages to read from the store at once
+LINE_END = re.compile("\r\n|\r|\n")  # the only line ends of an event stream
 
 
 def event(data: str, event_id: int) -> str:
-    """Return one event of the type `message`: a block of lines, ended by a blank one.
+    """Return one event of the type `message`: lines of fields, then a blank line.
 
-    `data` may be any text. A reader gets it back as it was, but with "\\n" for each line end.
+    `data` may be any text. The client receives it unchanged, but with "\\n" for each line end.
     """
-    # TODO(format): Return `event`, `id`, a `data` for each line, and a blank line.
+    # TODO(format): Return `event`, `id`, a `data` field for each line, and a blank line.
     ...
     # END(format)
 
@@ -25,11 +25,11 @@ def event(data: str, event_id: int) -> str:
 def stream(
     store: Store, news: News, room: str, after: int, heartbeat: float, retry: int
 ) -> Iterator[str]:
-    """Yield the room's messages after the cursor `after` as events, then each new one as it comes.
+    """Yield the room's messages after the cursor `after` as events, then each new one.
 
-    `heartbeat` is in seconds, `retry` in milliseconds. It never ends by itself: the server closes
-    it when it cannot send to the reader any more, which it finds out only by sending.
+    `heartbeat` is in seconds, `retry` in milliseconds. The stream has no end of its own: Flask
+    closes the generator after a send has failed because the client has disconnected.
     """
-    # TODO(stream): Yield `retry`; for ever, wait for messages and yield them as events.
+    # TODO(stream): Yield `retry`; then, in a loop, wait for messages and yield events.
     ...
     # END(stream)

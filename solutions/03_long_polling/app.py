@@ -1,4 +1,4 @@
-"""A message board over REST whose list may wait: a request for news is held until there is some."""
+"""A message board over REST with long polling: a request is held until a message arrives."""
 
 from functools import partial
 
@@ -15,8 +15,8 @@ board = Blueprint("board", __name__)
 def create_app(config: dict | None = None) -> Flask:
     """Return the board as a Flask app.
 
-    `config["DATABASE"]` is the path of its SQLite file, `config["MAX_WAIT"]` the seconds for which
-    a request is held at most.
+    `config["DATABASE"]` is the path of its SQLite file. `config["MAX_WAIT"]` is the longest time
+    to hold a request, in seconds.
     """
     app = Flask(__name__)
     app.config.from_mapping(DATABASE="board.sqlite3", MAX_CONTENT_LENGTH=MAX_BODY, MAX_WAIT=30.0)
@@ -35,7 +35,7 @@ def store() -> Store:
 
 
 def news() -> News:
-    """Return the news of the app that is serving this request."""
+    """Return the `News` object of the app that is serving this request."""
     return current_app.extensions["news"]
 
 
@@ -46,8 +46,8 @@ def create(room: str) -> tuple[dict, int, dict]:
     body = posted()
     message = store().add(room, body["author"], body["text"])
     # --8<-- [end:wake-create]
-    # --8<-- [start:wake-post] Announce the `room`'s `news()`.
-    news().announce(room)  # Now, when those who look will find the message.
+    # --8<-- [start:wake-post] Announce the `room` to `news()`.
+    news().announce(room)  # After storing, so that a woken thread finds the message.
     # --8<-- [end:wake-post]
     location = url_for("board.read", room=room, message_id=message["id"])
     return message, 201, {"Location": location}
@@ -66,14 +66,15 @@ def read(room: str, message_id: int) -> dict:
 def list_messages(room: str) -> Response:
     """Return the room's messages after the cursor `after`, oldest first, at most `limit`.
 
-    With `wait`, where there is none: hold the request until there is, or so many seconds, then 204.
+    With `wait`, if there are none: hold the request until one arrives, or respond with 204 after
+    that many seconds.
     """
     after = whole_number("after", default=0, low=0, high=MAX_ID)
     limit = whole_number("limit", default=50, low=1, high=200)
     seconds = seconds_to_wait()
     look = partial(store().list, room, after, limit)
     messages = look()
-    # --8<-- [start:wake] With `seconds`, let `news()` wait for what `look` finds, or answer 204.
+    # --8<-- [start:wake] If `messages` is empty, have `news()` wait `seconds`, or return 204.
     if not messages and seconds is not None:
         messages = news().wait(room, look, seconds)
         if not messages:
@@ -91,11 +92,11 @@ def next_cursor(messages: list[dict], after: int) -> int:
 
 
 def seconds_to_wait() -> float | None:
-    """Return the query's `wait`, at most `MAX_WAIT` seconds, or None where it has none.
+    """Return the query's `wait` in seconds, at most `MAX_WAIT`, or None if it has no `wait`.
 
-    Raises BadRequest unless it is a number of seconds from 0 upwards.
+    Raises BadRequest unless `wait` is a number of 0 or more.
     """
-    # --8<-- [start:timeout] Return `wait` as a float, at most `MAX_WAIT`; refuse what is no time.
+    # --8<-- [start:timeout] Return `wait` as a float, at most `MAX_WAIT`; reject an invalid one.
     if "wait" not in request.args:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A first try at pushing: each reader has a queue, and a post goes into all of them."""
+"""A first attempt at pushing: each client has a queue, and each post is put into all of them."""
 
 import queue
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ queues: list[queue.Queue] = []
 # --8<-- [start:naive-board]
 @app.post("/say")
 def say() -> dict:
-    """Give the body to every reader."""
+    """Put the request's body into the queue of every client."""
     for texts in queues:
         texts.put(request.get_data(as_text=True))
-    return {"readers": len(queues)}
+    return {"clients": len(queues)}
 
 
 @app.get("/events")
 def events() -> Response:
-    """Send the reader what others say, as events."""
+    """Stream everything that is posted to the client, as events."""
     texts: queue.Queue = queue.Queue()
     queues.append(texts)
 

@@ -1,58 +1,107 @@
-"""Reach into a learner's process: stop time between two steps of a request, and see what is left.
+"""Run inside the learner's process: pause a request between two steps, and see what is left.
 
-It is imported there, where `store` and `waiting` are the learner's modules.
+`store` and `waiting` are the learner's modules.
 """
 
 import contextlib
 import gc
+import linecache
+import queue
 import sys
 import threading
 import time
 from collections import Counter
-from itertools import pairwise
+from pathlib import Path
 
 import store
 
-LONGEST = 60.0  # seconds for which anything is held, should nobody let it go
+LONGEST = 60.0  # seconds after which a pause ends, if the test doesn't end it
 
 _counting = threading.Lock()
-_calls: Counter = Counter()  # of (the method's name, the room), those that have come so far
-_plans: dict[tuple[str, str], int] = {}  # which of them is held
+_calls: Counter = Counter()  # of (the method's name, the room)
+_plans: dict[tuple[str, str], int] = {}  # which of these calls to pause
 _held, _let_go = threading.Event(), threading.Event()
+_waits: list[float] = []
 
 
 def calls(method: str, room: str) -> int:
-    """Return how often the method of the store was called for the room since the first probe."""
+    """Return how often the method of the store was called for the room since the first probe.
+
+    An "added" is an `add` that has returned.
+    """
     return _calls[method, room]
 
 
 def hold(method: str, room: str, number: int) -> None:
-    """Hold the `number`th call from now: a `list` when it has looked, an `add` before it adds."""
+    """Pause the `number`th call from now: a `list` after it has read, an `add` before it writes."""
     _held.clear()
     _let_go.clear()
     _plans[method, room] = _calls[method, room] + number
 
 
 def is_held(seconds: float) -> bool:
-    """Wait until the call is held, at most so many seconds. Return whether it is."""
+    """Wait until the call is paused, for at most `seconds`. Return whether it is."""
     return _held.wait(seconds)
 
 
 def let_go() -> None:
-    """Let it go on, and hold nothing more."""
+    """Let the call continue, and pause no other."""
     _plans.clear()
     _let_go.set()
 
 
+def watch_waits() -> None:
+    """Note the seconds of each call of `News.wait` from now on."""
+    from waiting import News
+
+    real = News.wait
+
+    def watched(self: News, room: str, look: object, seconds: float) -> object:
+        _waits.append(seconds)
+        return real(self, room, look, seconds)
+
+    News.wait = watched
+
+
+def waits() -> list[float]:
+    """Return the seconds noted since the last call."""
+    found = [float(seconds) for seconds in _waits]
+    _waits.clear()
+    return found
+
+
+def hurry(factor: float) -> None:
+    """Let time pass `factor` times as fast for the app: its clock, its waits and its sleeps."""
+    clock, sleep, wait = time.monotonic, time.sleep, threading.Condition.wait
+    start = clock()
+
+    def fast_clock() -> float:
+        return start + (clock() - start) * factor
+
+    def fast_sleep(seconds: float) -> None:
+        sleep(seconds / factor)
+
+    def fast_wait(self: threading.Condition, timeout: float | None = None) -> bool:
+        return wait(self, timeout if timeout is None else timeout / factor)
+
+    threading.Condition.wait = fast_wait
+    threading._time = queue.time = fast_clock
+    time.monotonic, time.sleep = fast_clock, fast_sleep
+    for module in [sys.modules[name] for name in ("app", "waiting") if name in sys.modules]:
+        for name, value in list(vars(module).items()):  # `from time import monotonic`
+            if value is clock or value is sleep:
+                setattr(module, name, fast_clock if value is clock else fast_sleep)
+
+
 def left_of_rooms(count: int) -> int:
-    """Return how many blocks of memory stay when nobody waits any more in so many rooms."""
+    """Return how many blocks of memory are left when no thread waits any more in `count` rooms."""
     from waiting import News
 
     news = News()
 
     def visit(number: int) -> None:
         room = f"room-{number}"
-        news.announce(f"{room}-where-nobody-waits")
+        news.announce(f"{room}-where-nothing-waits")
         news.announce(room)
         news.wait(room, lambda: [], 0.001)
         news.wait(room, lambda: [{"id": number}], 0.001)
@@ -62,7 +111,7 @@ def left_of_rooms(count: int) -> int:
     def fail() -> list[dict]:
         raise LookupError
 
-    for number in range(count):  # What is made only once, and what has room for so many.
+    for number in range(count):  # Caches, and containers that grow in steps, have their size now.
         visit(number)
     gc.collect()
     before = sys.getallocatedblocks()
@@ -72,10 +121,11 @@ def left_of_rooms(count: int) -> int:
     return sys.getallocatedblocks() - before
 
 
-def looks_among_rooms(count: int, seconds: float) -> int | None:
-    """Return how often somebody looks who waits while each of so many other rooms has news.
+def looks_among(rooms: int, visitors: int, seconds: float) -> int | None:
+    """Return how often a waiting thread checks while each of so many other rooms has news.
 
-    At the end their own has, too. None if they do not hear of that within so many seconds.
+    And while so many others wait in its own room and leave. At the end its own room has news, too.
+    None if it doesn't return that within `seconds`.
     """
     from waiting import News
 
@@ -89,19 +139,24 @@ def looks_among_rooms(count: int, seconds: float) -> int | None:
     waiting = threading.Thread(target=news.wait, args=("here", look, LONGEST), daemon=True)
     waiting.start()
     looked.wait(seconds)
-    for number in range(count):
+    for number in range(rooms):
         news.announce(f"room-{number}")
-        news.wait(f"room-{number}", lambda: [], 0.001)  # Time to be woken, and to look.
+        news.wait(f"room-{number}", lambda: [], 0.001)  # Time to be woken, and to check.
+    for number in range(visitors):
+        found = [{"id": number}] if number % 3 == 0 else []
+        news.wait("here", lambda found=found: found, 0.001)
+        news.wait("elsewhere", lambda: [], 0.002)
     messages.append({"id": 1})
     news.announce("here")
     waiting.join(seconds)
     return None if waiting.is_alive() else len(looks)
 
 
-def waits_after_vain_news(seconds: float) -> list[float]:
-    """Return for how long who waits has waited again, each time that there was nothing for them.
+def waits_after_vain_news(seconds: float) -> dict[str, list]:
+    """Return for how long a thread waits, of 60 s, at "first" and "later", after vain news.
 
-    The times are the timeouts of their `Condition.wait`, in seconds, of `LONGEST` in all.
+    These are the timeouts of its `Condition.wait`, in seconds, each with the lines of `waiting`
+    that asked for it.
     """
     from waiting import News
 
@@ -114,12 +169,14 @@ def waits_after_vain_news(seconds: float) -> list[float]:
 
     def watched(self: threading.Condition, timeout: float | None = None) -> bool:
         if threading.current_thread() is waiting and timeout is not None:
-            waits.append((time.monotonic(), timeout))
+            waits.append((time.monotonic(), timeout, _places()))
         return real(self, timeout)
 
-    def again() -> list[float]:
-        """Those after one that began when the clock had moved on, however coarse it is."""
-        return [timeout for (before, _), (_, timeout) in pairwise(waits) if before > waits[0][0]]
+    def later() -> list[list]:
+        """Those that began when the clock had moved on, however coarse it is."""
+        begun = waits[0][0] if waits else 0
+        after = next((n for n, (at, _, _) in enumerate(waits) if at > begun), len(waits))
+        return [[timeout, places] for _, timeout, places in waits[after + 1 :]]
 
     threading.Condition.wait = watched
     try:
@@ -127,7 +184,7 @@ def waits_after_vain_news(seconds: float) -> list[float]:
         waiting.start()
         looked.wait(seconds)
         end = time.monotonic() + seconds
-        while not again() and time.monotonic() < end and waiting.is_alive():
+        while not later() and time.monotonic() < end and waiting.is_alive():
             looked.clear()
             news.announce("here")
             looked.wait(seconds)
@@ -136,18 +193,30 @@ def waits_after_vain_news(seconds: float) -> list[float]:
         waiting.join(seconds)
     finally:
         threading.Condition.wait = real
-    return again()
+    return {"first": [[waits[0][1], waits[0][2]]] if waits else [], "later": later()}
+
+
+def _places() -> list[dict]:
+    """Return the lines of the learner's `waiting` that are running in this thread."""
+    path, frame, places = sys.modules["waiting"].__file__, sys._getframe(), []
+    while frame:
+        if frame.f_code.co_filename == path:
+            source = linecache.getline(path, frame.f_lineno).strip()
+            place = {"file": Path(path).name, "line": frame.f_lineno, "source": source}
+            places.append(place | {"function": frame.f_code.co_name})
+        frame = frame.f_back
+    return places[::-1]
 
 
 def _count(method: str, room: str) -> bool:
-    """Count a call. Return whether it is the one that is to be held."""
+    """Count a call. Return whether it is the one to pause."""
     with _counting:
         _calls[method, room] += 1
         return _plans.get((method, room)) == _calls[method, room]
 
 
 def _pause() -> None:
-    """Hold the call."""
+    """Pause the call."""
     _held.set()
     _let_go.wait(LONGEST)
 
@@ -171,12 +240,14 @@ def _watch_adds() -> None:
     def watched(self: store.Store, room: str, *args: object, **options: object) -> object:
         if _count("add", room):
             _pause()
-        return real(self, room, *args, **options)
+        value = real(self, room, *args, **options)
+        _count("added", room)
+        return value
 
     store.Store.add = watched
 
 
-# A request that waits is a thread: a hundred of them shall fit into the memory of a child.
+# Each waiting request is a thread: a hundred of them must fit into the memory of a child.
 threading.stack_size(2**20)
 _watch_looks()
 _watch_adds()
