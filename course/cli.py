@@ -302,11 +302,14 @@ def measure(quick: bool) -> int:
 
 
 @course.command("test")
-def test_everything() -> int:
+@click.option("--lesson", metavar="N", help="Judge the answers of one lesson, not of all.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Run N tests at once.")
+def test_everything(lesson: str | None, jobs: int | None) -> int:
     """Test the course itself: its rules, its graders, its runner and the site."""
     from course.author.test_all import run
 
-    return run(ROOT, sys.stdout)
+    slug = find(lesson).slug if lesson else ""
+    return run(ROOT, sys.stdout, lesson=slug, jobs=jobs or 0)
 
 
 @course.group()

@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+RUNNER = "tests/course"
 # What the parts say at their end, such as "31 judged rightly, 0 not" or "12 passed, 1 failed".
 _PASSED = re.compile(r"(\d+) (?:judged rightly|passed)")
 _FAILED = re.compile(r"(\d+) (?:not\b|failed|errors?\b)")
@@ -41,39 +43,65 @@ class Outcome:
     gate: Gate
     passed: int
     failed: int
+    seconds: float
 
 
-def gates(scratch: str) -> list[Gate]:
-    """Return the parts in order. `scratch` is a folder for what they write."""
+def gates(scratch: str, lesson: str = "", jobs: int = 0) -> list[Gate]:
+    """Return the parts in order. `scratch` is a folder for what they write.
+
+    With a lesson, only its answers are judged. `jobs` is how many tests run at once; 0 is what
+    suits this machine.
+    """
     course, site = ("-m", "course"), ("-d", str(Path(scratch) / "site"))
-    # Solutions, starters, right answers and wrong ones: `dev answers` holds all four gates.
+    judged = [lesson] * bool(lesson) + ["--jobs", str(jobs)] * bool(jobs)
+    # A test of the runner waits a third of its time, so that each core has room for a bit more.
+    side_by_side = ("-n", str(jobs or 1 + (os.cpu_count() or 1)), "--dist", "worksteal")
+    # Solutions, starters, right answers and wrong ones: `dev answers` judges all four gates.
     return [
-        Gate("the rules: dev check", (*course, "dev", "check")),
-        Gate("the graders: dev answers", (*course, "dev", "answers")),
-        Gate("the runner: pytest tests/course", ("-m", "pytest", "-q", "tests/course")),
+        Gate("the code's rules: ruff check", ("-m", "ruff", "check", "-q")),
+        Gate("its layout: ruff format --check", ("-m", "ruff", "format", "-q", "--check")),
+        Gate("the course's rules: dev check", (*course, "dev", "check")),
+        Gate("the graders: dev answers", (*course, "dev", "answers", *judged)),
+        Gate("the runner: pytest tests/course", ("-m", "pytest", "-q", *side_by_side, RUNNER)),
         Gate("the site: mkdocs build --strict", ("-m", "mkdocs", "build", "-q", "--strict", *site)),
     ]
 
 
-def run(root: Path, out: TextIO, chosen: Sequence[Gate] | None = None) -> int:
+def run(
+    root: Path,
+    out: TextIO,
+    chosen: Sequence[Gate] | None = None,
+    lesson: str = "",
+    jobs: int = 0,
+) -> int:
     """Run each part, then print what passed. Returns 0 if everything did, else 1."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
-        outcomes = [_run(gate, root, out) for gate in (chosen or gates(scratch))]
+        parts = list(chosen or gates(scratch, lesson, jobs))
+        outcomes = []
+        for number, gate in enumerate(parts, 1):
+            since = _minutes(time.monotonic() - started)
+            out.write(f"\n{number} of {len(parts)}, after {since}: {gate.title}\n")
+            outcomes.append(_run(gate, root, out))
     width = max(len(outcome.gate.title) for outcome in outcomes)
     out.write("\n")
     for outcome in outcomes:
         failed = f", {outcome.failed} failed" if outcome.failed else ""
-        out.write(f"{outcome.gate.title:<{width}}  {outcome.passed} passed{failed}\n")
+        took = _minutes(outcome.seconds)
+        out.write(f"{outcome.gate.title:<{width}}  {took:>5}  {outcome.passed} passed{failed}\n")
     failed = sum(outcome.failed for outcome in outcomes)
     out.write(f"\n{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed\n")
     return 1 if failed else 0
 
 
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
 def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
     """Run one part and pass on what it prints."""
-    out.write(f"\n{gate.title}\n")
     out.flush()
-    printed = ""
+    started, printed = time.monotonic(), ""
     with subprocess.Popen(
         [sys.executable, *gate.arguments],
         cwd=root,
@@ -89,13 +117,14 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
             out.write(text)
             out.flush()
             printed = (printed + text)[-1000:]
-    return _outcome(gate, printed.strip().rpartition("\n")[2], child.returncode)
+    last = printed.strip().rpartition("\n")[2]
+    return _outcome(gate, last, child.returncode, time.monotonic() - started)
 
 
-def _outcome(gate: Gate, last: str, status: int) -> Outcome:
+def _outcome(gate: Gate, last: str, status: int, seconds: float) -> Outcome:
     """Return what the last line counts. Only a part that ended with 0 can have no failure."""
     counted = _PASSED.search(last), _FAILED.search(last)
     passed, failed = (int(match[1]) if match else 0 for match in counted)
     if status:
-        return Outcome(gate, passed, max(failed, 1))
-    return Outcome(gate, passed or 1, failed)
+        return Outcome(gate, passed, max(failed, 1), seconds)
+    return Outcome(gate, passed or 1, failed, seconds)

@@ -570,15 +570,15 @@ def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
 
     status = test_all.run(tmp_path, sys.stdout, parts)
 
-    out = capsys.readouterr().out
+    out = re.sub(r"\d+:\d\d", "M:SS", capsys.readouterr().out)
     assert status == 1
-    assert "✓ all\n12 judged rightly, 0 not\n" in out
+    assert "2 of 4, after M:SS: the graders\n✓ all\n12 judged rightly, 0 not\n" in out
     assert out.endswith(
         """
-the rules    1 passed
-the graders  12 passed
-the runner   8 passed, 1 failed
-the site     0 passed, 1 failed
+the rules     M:SS  1 passed
+the graders   M:SS  12 passed
+the runner    M:SS  8 passed, 1 failed
+the site      M:SS  0 passed, 1 failed
 
 21 passed, 2 failed
 """
@@ -588,3 +588,11 @@ the site     0 passed, 1 failed
 def test_the_course_passes_when_each_part_does(tmp_path, capsys):
     assert test_all.run(tmp_path, sys.stdout, [gate("a", "3 passed"), gate("b", "")]) == 0
     assert capsys.readouterr().out.endswith("\n\n4 passed, 0 failed\n")
+
+
+def test_test_judges_one_lesson_and_runs_as_many_tests_at_once_as_it_is_told():
+    parts = test_all.gates("scratch", lesson="08_broadcast", jobs=3)
+
+    commands = [" ".join(part.arguments) for part in parts]
+    assert "-m course dev answers 08_broadcast --jobs 3" in commands
+    assert "-m pytest -q -n 3 --dist worksteal tests/course" in commands

@@ -233,7 +233,7 @@ def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
 
 @needs_pty
 def test_the_terminal_is_as_it_was_after_a_fault_of_ours(start, tree):
-    with (tree / "course" / "watch.py").open("a", encoding="utf-8") as file:
+    with (tree / "course" / "learner" / "watch.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef _fail(self):\n    raise RuntimeError('boom')\n\nWatch._hint = _fail\n")
     terminal = start()
     terminal.awaits("Checked in")
