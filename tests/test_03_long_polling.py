@@ -116,17 +116,10 @@ def test_messages_in_other_rooms_wake_no_request(stage, server, room):
 
 
 @task("wake")
-def test_other_rooms_and_other_requests_wake_no_request(stage):
-    for rooms, visitors in ((300, 0), (0, 30)):
-        looks = stage.probe(PROBES, "looks_among", rooms, visitors, SECONDS * PATIENCE)
+def test_news_of_many_other_rooms_wakes_no_thread(stage):
+    looks = stage.probe(PROBES, "looks_among", 300, 0, SECONDS * PATIENCE)
 
-        around = f"{rooms} other rooms" if rooms else f"{visitors} requests that left the room"
-        said = f"one thread waits in News.wait(), among {around}; then its room is announced"
-        stage.wire.happened("test", said)
-        expected = f"wait() to return the message, after {around}"
-        expect(looks is not None, expected, f"nothing for {SECONDS * PATIENCE:g} s")
-        expected = "checks at the start and for the one message only (4 at most)"
-        expect(looks <= 4, expected, f"{looks} checks, among {around}")
+    expect_looks(stage, looks, "news of 300 other rooms")
 
 
 # lost
@@ -320,6 +313,13 @@ def test_a_request_that_ends_at_its_deadline_does_not_affect_the_others(room):
     message = room.post()
 
     room.expect_news(longer, [message])
+
+
+@task("timeout")
+def test_requests_that_leave_wake_no_other(stage):
+    looks = stage.probe(PROBES, "looks_among", 0, 30, SECONDS * PATIENCE)
+
+    expect_looks(stage, looks, "30 requests that left the room")
 
 
 @task("timeout")
@@ -593,6 +593,16 @@ def expect_nothing(asked: tuple[Answer, float], seconds: float) -> None:
     answer.expect_status(204)
     expect(answer.body == b"", "no body", answer.body.decode("utf-8", "replace"))
     expect(took >= seconds * EARLY, f"a response after {seconds:g} s, not before", f"{took:.2f} s")
+
+
+def expect_looks(stage, looks: int | None, after: str) -> None:
+    """Expect a thread in `News.wait` to have checked for its one message only, or seldom more."""
+    said = f"one thread waits in News.wait(); after {after}, its room is announced"
+    stage.wire.happened("test", said)
+    expected = f"wait() to return the message, after {after}"
+    expect(looks is not None, expected, f"nothing for {SECONDS * PATIENCE:g} s")
+    expected = "checks at the start and for the one message only (4 at most)"
+    expect(looks <= 4, expected, f"{looks} checks, after {after}")
 
 
 def crowd(stage, room: Room, count: int, wait: float) -> list[socket.socket]:

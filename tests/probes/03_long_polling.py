@@ -85,12 +85,14 @@ def hurry(factor: float) -> None:
         return wait(self, timeout if timeout is None else timeout / factor)
 
     threading.Condition.wait = fast_wait
+    fast = [(clock, fast_clock), (sleep, fast_sleep), (queue.SimpleQueue, queue.Queue)]
     threading._time = queue.time = fast_clock
-    time.monotonic, time.sleep = fast_clock, fast_sleep
+    time.monotonic, time.sleep, queue.SimpleQueue = (quick for _, quick in fast)
     for module in [sys.modules[name] for name in ("app", "waiting") if name in sys.modules]:
         for name, value in list(vars(module).items()):  # `from time import monotonic`
-            if value is clock or value is sleep:
-                setattr(module, name, fast_clock if value is clock else fast_sleep)
+            for slow, quick in fast:
+                if value is slow:
+                    setattr(module, name, quick)
 
 
 def left_of_rooms(count: int) -> int:
