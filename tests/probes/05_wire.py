@@ -1,144 +1,166 @@
-"""Ask the learner's wire.py from within its process: bytes come and go as hex."""
+"""Call the learner's wire.py in its own process. Bytes travel as {"hex": …}.
+
+Each function below yields what the learner's code returns; `ask` adds what it raises.
+"""
 
 import linecache
 import traceback
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import wire
 
-RAISED: list = []  # what the learner's code said with its last Refusal or Violation, and where
+
+def ask(function: str, args: list) -> dict:
+    """Call a function below. Return what it yielded, and what was raised, why and where."""
+    answer = {"given": [], "raised": None, "reason": "", "where": []}
+    try:
+        for value in globals()[function](*map(received, args)):
+            answer["given"].append(sent(value))
+    except (wire.Refusal, wire.Violation) as error:
+        answer |= {"raised": raised(error), "reason": str(error), "where": place(error)}
+    except ValueError as error:
+        if function != "close_payload":
+            raise
+        answer |= {"raised": ["ValueError"], "reason": str(error), "where": place(error)}
+    return answer
 
 
-def ask(function: str, *args: object) -> list:
-    """Return what a function below returns, and the reason and the places of what was raised."""
-    RAISED[:] = ["", []]
-    return [globals()[function](*args), *RAISED]
+def received(value: object) -> object:
+    """Return an argument: bytes where they were sent as hex."""
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"])
+    return list(map(received, value)) if isinstance(value, list) else value
 
 
-def noted(error: Exception) -> Exception:
-    """Remember the reason of an error, and where in the learner's wire.py it was raised."""
+def sent(value: object) -> object:
+    """Return a result as JSON can hold it; of a wrong type, what it is."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, tuple | list):
+        return list(map(sent, value))
+    if value is None or isinstance(value, str | int):
+        return value
+    return {"odd": f"{type(value).__name__}: {value!r:.60}"}
+
+
+def raised(error: Exception) -> list:
+    """Return an exception's type and its code, with the version header of a Refusal."""
+    if isinstance(error, wire.Violation):
+        return ["Violation", sent(error.code)]
+    headers = {name.lower(): str(value) for name, value in error.headers.items()}
+    return ["Refusal", sent(error.status), headers.get("sec-websocket-version", "")]
+
+
+def place(error: Exception) -> list[dict]:
+    """Return the line of wire.py that raised an exception."""
     places = [
-        {"file": "wire.py", "line": line, "function": frame.f_code.co_name}
+        (line, frame.f_code.co_name)
         for frame, line in traceback.walk_tb(error.__traceback__)
         if Path(frame.f_code.co_filename) == Path(wire.__file__)
     ]
-    for place in places:
-        place["source"] = linecache.getline(wire.__file__, place["line"]).strip()
-    RAISED[:] = [str(error), places[-1:]]
-    return error
+    return [
+        {
+            "file": "wire.py",
+            "line": line,
+            "function": function,
+            "source": linecache.getline(wire.__file__, line).strip(),
+        }
+        for line, function in places[-1:]
+    ]
 
 
-def kind(value: object) -> str:
-    """Name the type of what should have been a text."""
-    return "None" if value is None else type(value).__name__
+def as_bytes(value: object) -> object:
+    """Return bytes for a bytearray too, which is as good on its way to a socket."""
+    return bytes(value) if isinstance(value, bytearray) else value
 
 
-def as_hex(value: object) -> str:
-    """Return bytes in hex, and say of anything else that it is none."""
-    return bytes(value).hex() if isinstance(value, bytes | bytearray) else f"no bytes: {value!r}"
+def accept_key(key: str) -> Iterator:
+    """Yield the Sec-WebSocket-Accept."""
+    yield wire.accept_key(key)
 
 
-def binary(message: object) -> str:
-    """Return a binary message in hex; anything but `bytes`, a bytearray too, is called none."""
-    return message.hex() if type(message) is bytes else f"no bytes: {message!r}"
+def check_request(method: str, version: str, headers: list) -> Iterator:
+    """Yield the key."""
+    yield wire.check_request(method, version, list(map(tuple, headers)))
 
 
-def accept_key(key: str) -> str | list:
-    """Return the answer to a key, or the type of what is no text, in a list."""
-    value = wire.accept_key(key)
-    return str(value) if isinstance(value, str) else [kind(value)]
+def encode(opcode: int, payload: bytes, fin: bool, mask: bytes | None) -> Iterator:
+    """Yield the bytes of a frame."""
+    yield as_bytes(wire.encode(opcode, payload, fin, mask))
 
 
-def request(method: str, version: str, headers: list) -> list:
-    """Return the key of a request, or the refusal's status and version header."""
+def masked(payload: bytes, mask: bytes) -> Iterator:
+    """Yield the payload, masked."""
+    yield as_bytes(wire.masked(payload, mask))
+
+
+def decode(chunks: list, client: bool, limit: int) -> Iterator:
+    """Yield each frame."""
+    decoder = wire.Decoder(client=client, limit=limit)
+    for chunk in chunks:
+        for frame in decoder.feed(chunk):
+            yield int(frame.opcode), as_bytes(frame.payload), bool(frame.fin)
+
+
+def join(frames: list, limit: int) -> Iterator:
+    """Yield what `Messages.feed` returns for each frame."""
+    messages = wire.Messages(limit)
+    for frame in frames:
+        yield messages.feed(wire.Frame(*frame))
+
+
+def messages(frames: list) -> Iterator:
+    """Yield each message."""
+    yield from (message for message in join(frames, wire.LIMIT) if message is not None)
+
+
+def close_payload(code: int, reason: str) -> Iterator:
+    """Yield the payload."""
+    yield as_bytes(wire.close_payload(code, reason))
+
+
+def parse_close(payload: bytes) -> Iterator:
+    """Yield code and reason."""
+    yield wire.parse_close(payload)
+
+
+def codes(function: str) -> Iterator:
+    """Yield each range of codes that a function takes, as its first and its last."""
+    taken = [code for code in range(2**16) if takes(function, code)]
+    starts = [code for before, code in pairwise([-2, *taken]) if code != before + 1]
+    ends = [code for code, after in pairwise([*taken, 2**17]) if after != code + 1]
+    yield from zip(starts, ends, strict=True)
+
+
+def takes(function: str, code: int) -> bool:
+    """Return whether a function accepts a code."""
+    data = code.to_bytes(2, "big")
     try:
-        key = wire.check_request(method, version, [tuple(pair) for pair in headers])
-        return ["key", str(key)] if isinstance(key, str) else ["returned", kind(key)]
-    except wire.Refusal as refusal:
-        noted(refusal)
-        names = {name.lower(): str(value) for name, value in refusal.headers.items()}
-        return ["refused", refusal.status, names.get("sec-websocket-version", "")]
+        return (
+            wire.close_payload(code) == data
+            if function == "close_payload"
+            else tuple(wire.parse_close(data)) == (code, "")
+        )
+    except (wire.Violation, ValueError):
+        return False
 
 
-def encode(opcode: int, payload: str, fin: bool, mask: str) -> str:
-    """Return the bytes of a frame. An empty mask is none."""
-    key = bytes.fromhex(mask) if mask else None
-    return as_hex(wire.encode(opcode, bytes.fromhex(payload), fin, key))
+def answer(opcode: int, payload: bytes) -> Iterator:
+    """Yield the reply."""
+    yield as_bytes(wire.answer(wire.Frame(opcode, payload)))
 
 
-def masked(payload: str, mask: str) -> str:
-    """Return a payload masked."""
-    return as_hex(wire.masked(bytes.fromhex(payload), bytes.fromhex(mask)))
-
-
-def decode(client: bool, chunks: list, limit: int) -> list:
-    """Feed the chunks to one decoder; return its frames, and the code of its violation or 0."""
-    decoder, frames = wire.Decoder(client=client, limit=limit), []
-    try:
-        for chunk in chunks:
-            for frame in decoder.feed(bytes.fromhex(chunk)):
-                frames.append([int(frame.opcode), as_hex(frame.payload), bool(frame.fin)])
-    except wire.Violation as violation:
-        return [frames, noted(violation).code]
-    return [frames, 0]
-
-
-def join(frames: list, limit: int) -> list:
-    """Feed the frames to one Messages; return what each gave, and the code of its violation or 0.
-
-    A text is a string, and a binary message a list with its bytes in hex.
-    """
-    messages, given = wire.Messages(limit), []
-    try:
-        for opcode, payload, fin in frames:
-            message = messages.feed(wire.Frame(opcode, bytes.fromhex(payload), fin))
-            given.append(message if message is None or type(message) is str else [binary(message)])
-    except wire.Violation as violation:
-        return [given, noted(violation).code]
-    return [given, 0]
-
-
-def close_payload(code: int, reason: str) -> str:
-    """Return the payload of a close frame, or that it was refused."""
-    try:
-        return as_hex(wire.close_payload(code, reason))
-    except ValueError:
-        return "ValueError"
-
-
-def parse_close(payload: str) -> list:
-    """Return code and reason of a close frame, or the code of the violation."""
-    try:
-        parsed = wire.parse_close(bytes.fromhex(payload)) or ["nothing"]
-        return [one if isinstance(one, int | str) else repr(one) for one in parsed]
-    except wire.Violation as violation:
-        return ["violation", noted(violation).code]
-
-
-def answer(opcode: int, payload: str) -> list:
-    """Return what is owed for a frame, or the code of the violation."""
-    try:
-        return ["owed", as_hex(wire.answer(wire.Frame(opcode, bytes.fromhex(payload))))]
-    except wire.Violation as violation:
-        return ["violation", noted(violation).code]
-
-
-def receive(data: str, limit: int) -> list:
-    """Return what a server makes of bytes: events up to a close, and a violation's code or 0."""
-    decoder, messages, events = wire.Decoder(client=True, limit=limit), wire.Messages(limit), []
-    try:
-        for frame in decoder.feed(bytes.fromhex(data)):
-            message = messages.feed(frame)
-            if frame.opcode == wire.CLOSE:
-                events.append(["close", *wire.parse_close(frame.payload)])
-                break
-            if frame.opcode in (wire.PING, wire.PONG):
-                name = "ping" if frame.opcode == wire.PING else "pong"
-                events.append([name, as_hex(frame.payload)])
-            elif isinstance(message, str):
-                events.append(["text", message])
-            elif message is not None:
-                events.append(["binary", as_hex(message)])
-    except wire.Violation as violation:
-        return [events, noted(violation).code]
-    return [events, 0]
+def receive(data: bytes) -> Iterator:
+    """Yield what a server makes of a client's bytes: an event each, up to a close."""
+    decoder, messages = wire.Decoder(client=True), wire.Messages()
+    for frame in decoder.feed(data):
+        message = messages.feed(frame)
+        if frame.opcode == wire.CLOSE:
+            yield "close", *wire.parse_close(frame.payload)
+            return
+        if frame.opcode in (wire.PING, wire.PONG):
+            yield "ping" if frame.opcode == wire.PING else "pong", as_bytes(frame.payload)
+        elif message is not None:
+            yield "text" if isinstance(message, str) else "binary", message
