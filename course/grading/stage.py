@@ -311,7 +311,7 @@ class Answer:
     def expect_status(self, status: int, next: str = "") -> None:
         """Hold the status."""
         if self.status != status:
-            expected = f"{_status(status)} to {self.method} {self.target}"
+            expected = f"{_status(status)} to {self.method} {shown(self.target, 200)}"
             raise Unmet(expected, _status(self.status), next)
 
     def json(self, status: int = 200) -> object:

@@ -1,11 +1,15 @@
-"""Keep the board's messages in an SQLite file."""
+"""Store the board's messages in an SQLite file."""
 
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-TIMEOUT = 30.0  # seconds to wait for another process that holds the file
+from werkzeug.exceptions import ServiceUnavailable
+
+TIMEOUT = 5.0  # seconds to wait for a thread, and then for a process, that uses the file
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -20,10 +24,11 @@ CREATE INDEX IF NOT EXISTS messages_by_room ON messages (room, id);
 
 
 class Store:
-    """The messages of every room. Many threads, and several processes, may use one file."""
+    """The messages of every room. Many threads and processes can use the same file."""
 
     def __init__(self, path: str) -> None:
-        # One connection, one lock: threads take turns here, processes take turns in SQLite.
+        # All threads share one connection and take turns with a lock. SQLite itself makes
+        # processes take turns.
         self._lock = threading.Lock()
         self._db = sqlite3.connect(
             path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False
@@ -33,24 +38,39 @@ class Store:
         self._db.executescript(SCHEMA)
 
     def _use_write_ahead_log(self) -> None:
-        """Let readers go on while another process writes."""
+        """Let processes read while another one writes."""
         give_up = time.monotonic() + TIMEOUT
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError:
-                # Processes that start together on a new file get no turn here: they have to retry.
+                # SQLite doesn't wait here if several processes start on a new file at once.
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
-        # A killed process still loses nothing. Only a power cut may take the newest messages.
+        # A killed process loses nothing. Only a power cut can lose the newest messages.
         self._db.execute("PRAGMA synchronous = NORMAL")
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Give this thread the connection. Raises ServiceUnavailable if the file stays locked."""
+        busy = ServiceUnavailable("The database is busy. Try again.", retry_after=1)
+        if not self._lock.acquire(timeout=TIMEOUT):
+            raise busy
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise busy from error
+            raise
+        finally:
+            self._lock.release()
+
     def add(self, room: str, author: str, text: str) -> dict:
-        """Keep a message and return it with its id, one higher than the last, and its time."""
+        """Store a message. Returns it with its time and its id, which is one above the last."""
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with self._lock:
+        with self._turn():
             row = self._db.execute(
                 "INSERT INTO messages (room, author, text, sent_at) VALUES (?, ?, ?, ?)",
                 (room, author, text, sent_at),
@@ -60,13 +80,13 @@ class Store:
 
     def get(self, message_id: int) -> dict | None:
         """Return the message with this id, whatever its room, or None."""
-        with self._lock:
+        with self._turn():
             row = self._db.execute("SELECT * FROM messages WHERE id = ?", (message_id,)).fetchone()
         return dict(row) if row else None
 
     def list(self, room: str, after: int = 0, limit: int = 50) -> list[dict]:
         """Return at most `limit` messages of the room with an id above `after`, oldest first."""
-        with self._lock:
+        with self._turn():
             rows = self._db.execute(
                 "SELECT * FROM messages WHERE room = ? AND id > ? ORDER BY id LIMIT ?",
                 (room, after, limit),

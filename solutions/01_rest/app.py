@@ -1,4 +1,4 @@
-"""A message board over REST: create a message, read it, list a room after a cursor."""
+"""A message board over REST: create and read messages, and list a room page by page."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def store() -> Store:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Keep a message. 201, with its address in `Location`."""
+    """Store a message. Returns it with status 201 and its address in `Location`."""
     # --8<-- [start:refuse-body]
     if request.content_length is None:  # MAX_CONTENT_LENGTH doesn't limit a chunked body.
         raise LengthRequired("Send a Content-Length.")
@@ -60,7 +60,7 @@ def create(room: str) -> tuple[dict, int, dict]:
         raise BadRequest("The JSON is nested too deeply or has a lone surrogate.") from None
     # --8<-- [end:refuse-body]
     body = checked(body)
-    # --8<-- [start:create] Add the message to `store()`; answer it with 201 and `Location`.
+    # --8<-- [start:create] Add the message to `store()`; return it with 201 and `Location`.
     message = store().add(room, body["author"], body["text"])
     location = url_for("board.read", room=room, message_id=message["id"])
     return message, 201, {"Location": location}
@@ -69,8 +69,8 @@ def create(room: str) -> tuple[dict, int, dict]:
 
 @board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
-    """Return one message of the room, or 404."""
-    # --8<-- [start:read] Return the message, or raise `NotFound` if the room has none with this id.
+    """Return one message of the room, or 404 if the room doesn't have it."""
+    # --8<-- [start:read] Return the message, or raise `NotFound` unless it is in this `room`.
     message = store().get(message_id)
     if message is None or message["room"] != room:
         raise NotFound(f"Room {room} has no message {message_id}.")
@@ -80,7 +80,7 @@ def read(room: str, message_id: int) -> dict:
 
 @board.get("/rooms/<room:room>/messages")
 def list_messages(room: str) -> dict:
-    """Return the room's messages after the cursor `after`, oldest first, at most `limit`."""
+    """Return at most `limit` messages of the room, oldest first, after the cursor `after`."""
     after = whole_number("after", default=0, low=0, high=MAX_ID)
     limit = whole_number("limit", default=50, low=1, high=200)
     # --8<-- [start:list] Return `messages` from `store()`, with `next` from `next_cursor()`.
@@ -90,14 +90,14 @@ def list_messages(room: str) -> dict:
 
 
 def next_cursor(messages: list[dict], after: int) -> int:
-    """Return the `after` to ask with next, so that nobody sees a message twice or never."""
-    # --8<-- [start:cursor] Return the last message's id, or `after` where there is no message.
+    """Return the cursor for the next request, so that no message is repeated or skipped."""
+    # --8<-- [start:cursor] Return the id of the last message, or `after` if `messages` is empty.
     return messages[-1]["id"] if messages else after
     # --8<-- [end:cursor]
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """Return the query's number. Raises BadRequest unless it is digits and within the range."""
+    """Return a number from the query. Raises BadRequest unless it is digits and in range."""
     # --8<-- [start:refuse-number]
     text = request.args.get(name, str(default))
     if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
@@ -107,8 +107,8 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 
 
 def checked(body: object) -> dict:
-    """Return the body of a post, if a message can be made of it."""
-    # --8<-- [start:refuse] Raise `BadRequest` or `UnprocessableEntity` for what the page refuses.
+    """Return the body of a post. Raises HTTPException unless it is a message."""
+    # --8<-- [start:refuse] Raise `BadRequest` or `UnprocessableEntity` unless `body` is a message.
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
     for name in ("author", "text"):
@@ -124,7 +124,7 @@ def checked(body: object) -> dict:
 def problem(error: HTTPException) -> Response:
     """Return the error as a problem document (RFC 9457, section 3)."""
     response = error.get_response()
-    # --8<-- [start:refuse-problem] Set the response's `data` and `content_type`.
+    # --8<-- [start:refuse-problem] Set `data` and `content_type` of the `response`.
     document = {"title": error.name, "status": error.code, "detail": error.description}
     response.data = json.dumps(document)
     response.content_type = "application/problem+json"

@@ -1,4 +1,4 @@
-"""A board that works while everybody behaves. Lesson 1 begins by breaking it."""
+"""A board that handles only valid requests. Lesson 1 starts by breaking it."""
 
 from flask import Flask, request
 
@@ -8,7 +8,7 @@ messages: list[dict] = []
 
 @app.post("/rooms/<room>/messages")
 def create(room: str) -> dict:
-    """Keep a message in a list."""
+    """Add a message to the list."""
     # --8<-- [start:happy-create]
     body = request.get_json()
     message = {"id": len(messages) + 1, "room": room, "author": body["author"]}
