@@ -294,11 +294,18 @@ def doctor() -> int:
 
 @course.command()
 @click.option("--quick", is_flag=True, help="Within half a minute, with fewer runs.")
-def measure(quick: bool) -> int:
+@click.option(
+    "--every",
+    "gap",
+    type=click.FloatRange(2, 3600),
+    metavar="SECONDS",
+    help="Post a message every SECONDS instead of every second. Takes 12 times SECONDS.",
+)
+def measure(quick: bool, gap: float | None) -> int:
     """Measure polling, long polling, SSE and WebSocket on this machine, side by side."""
     from course.measuring.command import run
 
-    return run(ROOT, quick)
+    return run(ROOT, quick, gap)
 
 
 @course.command("test")

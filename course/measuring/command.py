@@ -6,13 +6,17 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from course.learner.paint import make_console
-from course.measuring.runs import QUICK, WHOLE, Transport, Unmeasured, machine, measure
+from course.measuring.runs import QUICK, WHOLE, Transport, Unmeasured, every, machine, measure
 from course.measuring.tables import keep, say
 
 
-def run(root: Path, quick: bool) -> int:
-    """Measure, print the table, and keep plot and JSON in `.course/measure`. Returns 0 or 2."""
-    plan, console = QUICK if quick else WHOLE, make_console(sys.stdout)
+def run(root: Path, quick: bool, gap: float | None = None) -> int:
+    """Measure, print the table, and keep plot and JSON in `.course/measure`. Returns 0 or 2.
+
+    `gap` is the number of seconds between two messages, if it isn't the usual one.
+    """
+    plan = every(gap) if gap else QUICK if quick else WHOLE
+    console = make_console(sys.stdout)
     columns = (TextColumn("{task.description:<20}"), BarColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console, transient=True) as progress:

@@ -24,7 +24,6 @@ from course.measuring.readers import Meter, Reader
 SERVER = Path(__file__).with_name("server.py")
 ROOM = "measure"
 CLIENTS = 20
-GAP = 1.0  # seconds between two messages, on average
 WORDS = (
     "a about again all and answer any are as ask at be because been board but by can client "
     "come could day do each else even every find first for from get give go good had has have "
@@ -51,19 +50,24 @@ class Transport:
     settle: float  # seconds
 
 
-TRANSPORTS = [
-    Transport(
+def polling(interval: float) -> Transport:
+    """Return the transport that polls every `interval` seconds."""
+    return Transport(
         f"polling, {interval:g} s",
         "02_polling",
         functools.partial(readers.poll, interval=interval),
         settle=interval,
     )
-    for interval in (0.2, 1.0, 5.0)
-] + [
+
+
+PUSHED = [
     Transport("long polling", "03_long_polling", readers.long_poll, settle=0.3),
     Transport("SSE", "04_sse", readers.events, settle=0.3),
     Transport("WebSocket", "08_broadcast", readers.websocket, settle=0.3),
 ]
+TRANSPORTS = [*map(polling, (0.2, 1.0, 5.0)), *PUSHED]
+# If messages are seldom, polling every 0.2 s tells nothing, and polling every 30 s does.
+SELDOM = [*map(polling, (1.0, 5.0, 30.0)), *PUSHED]
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,25 @@ class Plan:
 
     runs: int
     seconds: float
+    gap: float = 1.0  # seconds between two messages, on average
+
+    @property
+    def transports(self) -> list[Transport]:
+        """The transports to measure at this rate of messages."""
+        return TRANSPORTS if self.gap < 30 else SELDOM
 
     def expected(self) -> float:
         """Return about how many seconds all of it takes."""
-        return sum(self.runs * (t.settle + self.seconds + 0.7) for t in TRANSPORTS)
+        return sum(self.runs * (t.settle + self.seconds + 0.7) for t in self.transports)
 
 
 WHOLE = Plan(runs=3, seconds=12.0)
 QUICK = Plan(runs=1, seconds=2.0)
+
+
+def every(gap: float) -> Plan:
+    """Return the plan that measures one message every `gap` seconds: one run of two messages."""
+    return Plan(runs=1, seconds=2 * gap, gap=gap)
 
 
 @dataclass(frozen=True)
@@ -139,21 +154,21 @@ def measure(root: Path, plan: Plan, on_run: Callable[[Transport, float], None]) 
 
     Raises Unmeasured where a solution is missing, or where one cannot be reached.
     """
-    for transport in TRANSPORTS:
+    for transport in plan.transports:
         if not (root / "solutions" / transport.slug).is_dir():
             raise Unmeasured(
                 f"solutions/{transport.slug} is not there, so nothing can be measured."
             )
-    found: dict[str, list[Run]] = {transport.name: [] for transport in TRANSPORTS}
+    found: dict[str, list[Run]] = {transport.name: [] for transport in plan.transports}
     for number in range(plan.runs):  # In turns, so that a busy minute of the machine hits them all.
-        for transport in TRANSPORTS:
+        for transport in plan.transports:
             on_run(transport, transport.settle + plan.seconds)
             folder = root / "solutions" / transport.slug
-            found[transport.name].append(_one_run(folder, transport, plan.seconds, seed=number))
-    return [Result(transport, found[transport.name]) for transport in TRANSPORTS]
+            found[transport.name].append(_one_run(folder, transport, plan, seed=number))
+    return [Result(transport, found[transport.name]) for transport in plan.transports]
 
 
-def _one_run(folder: Path, transport: Transport, seconds: float, seed: int) -> Run:
+def _one_run(folder: Path, transport: Transport, plan: Plan, seed: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as scratch:
         command = [sys.executable, str(SERVER), str(folder), os.path.join(scratch, "board.sqlite3")]
         with subprocess.Popen(
@@ -164,7 +179,7 @@ def _one_run(folder: Path, transport: Transport, seconds: float, seed: int) -> R
                 if not port.isdecimal():
                     raise Unmeasured(f"solutions/{transport.slug} did not start.")
                 process = psutil.Process(server.pid)
-                return asyncio.run(_counted(int(port), process, transport, seconds, seed))
+                return asyncio.run(_counted(int(port), process, transport, plan, seed))
             except OSError as error:
                 raise Unmeasured(f"{transport.name} could not be measured: {error}") from None
             finally:
@@ -172,7 +187,7 @@ def _one_run(folder: Path, transport: Transport, seconds: float, seed: int) -> R
 
 
 async def _counted(
-    port: int, process: psutil.Process, transport: Transport, seconds: float, seed: int
+    port: int, process: psutil.Process, transport: Transport, plan: Plan, seed: int
 ) -> Run:
     """Read with all clients while messages are posted; count from when that is in full swing."""
     meter, chance = Meter(), random.Random(seed)
@@ -180,15 +195,15 @@ async def _counted(
         asyncio.create_task(transport.read(port, ROOM, meter, number / CLIENTS))
         for number in range(CLIENTS)
     ]
-    # A message at a random moment of each `GAP`, from before the counting to its end.
-    early, counted = math.ceil(transport.settle / GAP), round(seconds / GAP)
-    moments = [(slot + chance.random()) * GAP for slot in range(-early, counted)]
+    # A message at a random moment of each gap, from before the counting to its end.
+    early, counted = math.ceil(transport.settle / plan.gap), round(plan.seconds / plan.gap)
+    moments = [(slot + chance.random()) * plan.gap for slot in range(-early, counted)]
     zero = time.monotonic() + transport.settle
     try:
         await _post_at([m for m in moments if -transport.settle < m < 0], 0, zero, port, chance)
         before = _cpu(process)
         meter.running = True
-        await _post_at([m for m in moments if m >= 0], seconds, zero, port, chance)
+        await _post_at([m for m in moments if m >= 0], plan.seconds, zero, port, chance)
         meter.running = False
         cpu, memory = _cpu(process) - before, process.memory_info().rss
         for task in reading:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from course.measuring.plot import plot
-from course.measuring.runs import CLIENTS, GAP, Plan, Result
+from course.measuring.runs import CLIENTS, Plan, Result
 
 
 def table(results: list[Result], plan: Plan) -> Table:
@@ -45,8 +45,9 @@ def say(results: list[Result], plan: Plan, where: str, console: Console) -> None
     console.print(table(results, plan))
     runs = f"{plan.runs} run" + ("s" if plan.runs > 1 else "")
     console.print(
-        f"\n{CLIENTS} clients in one room, a message every {GAP:g} s, {runs} of {plan.seconds:g} s "
-        f"each. Requests and bytes are for each message that reached a client.\n{where}"
+        f"\n{CLIENTS} clients in one room, a message every {plan.gap:g} s, {runs} of "
+        f"{plan.seconds:g} s each. Requests and bytes are for each message that reached a client."
+        f"\n{where}"
     )
 
 
@@ -57,7 +58,7 @@ def keep(results: list[Result], plan: Plan, where: str, folder: Path) -> list[Pa
         "schema": 1,
         "machine": where,
         "clients": CLIENTS,
-        "seconds_between_messages": GAP,
+        "seconds_between_messages": plan.gap,
         "seconds_a_run": plan.seconds,
         "transports": [_as_json(result) for result in results],
     }

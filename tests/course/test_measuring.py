@@ -132,6 +132,37 @@ def test_the_plot_has_a_place_for_a_message_of_no_age(results):
     assert "0.1 ms" in svg
 
 
+def test_seldom_messages_are_polled_for_every_half_minute_too():
+    names = [transport.name for transport in runs.every(60).transports]
+
+    assert names == ["polling, 1 s", "polling, 5 s", "polling, 30 s", *_names(runs.PUSHED)]
+    assert runs.every(5).transports == runs.TRANSPORTS
+
+
+def _names(transports: list[Transport]) -> list[str]:
+    return [transport.name for transport in transports]
+
+
+def test_a_run_counts_the_messages_that_its_plan_asks_for(monkeypatch):
+    posted: list[str] = []
+
+    async def post(port: int, room: str, text: str) -> None:
+        posted.append(text)
+
+    async def see(port: int, room: str, meter: Meter, phase: float) -> None:
+        while True:
+            meter.see({"sent_at": "2026-11-23T10:00:00Z"})
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(readers, "post", post)
+    monkeypatch.setattr(runs, "TRANSPORTS", [Transport("SSE", "04_sse", see, settle=0.0)])
+
+    results = runs.measure(ROOT, runs.every(0.2), lambda transport, seconds: None)
+
+    assert len(posted) == 2
+    assert [run.messages for run in results[0].runs] == [2]
+
+
 def test_without_a_solution_it_says_so(tmp_path, capsys):
     status = command.run(tmp_path, quick=True)
 
