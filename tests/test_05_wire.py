@@ -33,6 +33,7 @@ from course.grading.frames import (
     Frame,
     client_frame,
     closing,
+    fragments,
     masked,
     pieces,
     server_frame,
@@ -691,11 +692,3 @@ def expect_refused(
     """Expect a Violation for a frame, whichever side sends it."""
     codec.decode(server_frame(*frame, **options), limit=limit).is_refused(code)
     codec.decode(client_frame(*frame, **options), client=True, limit=limit).is_refused(code)
-
-
-def fragments(opcode: int, *parts: str | bytes) -> list[Frame]:
-    """Return a message as frames, one for each part."""
-    data = [part.encode() if isinstance(part, str) else part for part in parts]
-    opcodes = [opcode, *[CONTINUATION] * (len(data) - 1)]
-    last = len(data) - 1
-    return [Frame(opcodes[at], part, fin=at == last) for at, part in enumerate(data)]

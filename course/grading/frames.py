@@ -68,3 +68,11 @@ def closing(code: int | None, reason: bytes | str = b"") -> bytes:
 def pieces(data: bytes, size: int) -> list[bytes]:
     """Return bytes in pieces, as TCP may deliver them."""
     return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def fragments(opcode: int, *parts: str | bytes) -> list[Frame]:
+    """Return a message as frames, one for each part."""
+    data = [part.encode() if isinstance(part, str) else part for part in parts]
+    opcodes = [opcode, *[CONTINUATION] * (len(data) - 1)]
+    last = len(data) - 1
+    return [Frame(opcodes[at], part, fin=at == last) for at, part in enumerate(data)]
