@@ -131,6 +131,10 @@ class Browser:
         tab.go(url)
         return tab
 
+    def control_time(self) -> None:
+        """Let `Tab.pass_time` move the clock of the pages that are opened from now on."""
+        self._driver.do(self._context.clock.install())
+
     def answer(self, url: str, reply: Callable[[str], dict]) -> None:
         """Answer requests that match `url` with what `reply` returns for their address.
 
@@ -269,6 +273,11 @@ class Tab:
         except TooLate:
             late = f"{expected}, within {seconds * PATIENCE:g} s"
             raise Unmet(late, shown(self.run(got))) from None
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the page's clock forward: its timers that are due run once."""
+        self._wire.happened(self.who, f"{seconds:g} seconds pass on the page's clock")
+        self._driver.do(self._page.clock.fast_forward(int(seconds * 1000)))
 
     def barriers(self) -> list[str]:
         """Return what axe finds that keeps somebody from using the page, in sentences."""

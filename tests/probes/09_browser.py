@@ -1,7 +1,10 @@
-"""What the tests of lesson 9 do inside the app's process: they play a server that has bad days."""
+"""Runs inside the app's process for lesson 9's tests: it notes requests, and makes faults happen.
+
+A page sees an error, a cut connection or a late reply only if the server has them. This probe makes
+them, one at a time.
+"""
 
 import contextlib
-import gc
 import json
 import socket
 import threading
@@ -15,31 +18,33 @@ import hub
 import protocol
 import store
 
-LONG = 60.0  # seconds, after which what is held is let go for good
-SOON = 5.0  # seconds for somebody to be in the room who is on the way
+LONG = 60.0  # seconds, after which a held handshake or reply goes on
+SOON = 5.0  # seconds for a page that connects to join its room
 
 requests: list[dict] = []  # what pages have asked for
-endings: list[int] = []  # the close codes of the conversations that have ended
-offers: list[str] = []  # the subprotocols that were asked for, a line for each handshake
-handshakes = threading.Event()  # those that are held go on
-replies = threading.Semaphore(0)  # of those that are held, so many go on
+endings: list[int] = []  # the close codes of the connections that have ended
+offers: list[str] = []  # the subprotocols that were offered, one entry for each handshake
+hubs: list[hub.Hub] = []  # the app's hub, once a page has joined a room
+handshakes = threading.Event()  # set when held handshakes may go on
+replies = threading.Semaphore(0)  # how many of the held replies may go on
 joined = threading.Condition()
-here: dict[str, list[hub.Connection]] = defaultdict(list)  # by their author, since the last cut
+here: dict[str, list[hub.Connection]] = defaultdict(list)  # by author, since the last cut
 
 
 def watch() -> None:
-    """Note what pages ask for, and how their conversations end."""
+    """Note what pages ask for, and how their connections end."""
     handle, converse = protocol.Session.handle, app.converse
     begin, join = simple_websocket.Server.__init__, hub.Hub.join
 
     def join_and_note(self: hub.Hub, room: str, connection: hub.Connection, *args: object) -> None:
         join(self, room, connection, *args)
         with joined:
+            hubs[:] = [self]
             here[connection.author].append(connection)
             joined.notify_all()
 
     def handle_and_note(self: protocol.Session, data: str | bytes) -> dict:
-        with contextlib.suppress(protocol.Refused):  # It is the server that refuses it.
+        with contextlib.suppress(protocol.Refused):  # The server refuses it by itself.
             requests.append(protocol.parsed(data))
         return handle(self, data)
 
@@ -64,12 +69,12 @@ def seen() -> dict[str, list]:
 
 
 def members(room: str) -> list[str]:
-    """Return who is in the room, as the hub has it."""
-    return next(each for each in gc.get_objects() if type(each) is hub.Hub).members(room)
+    """Return the members of the room, as the hub lists them."""
+    return hubs[0].members(room) if hubs else []
 
 
 def keep(database: str, room: str, texts: list[list[str]]) -> list[dict]:
-    """Keep messages, each of an author and a text, of which no page hears."""
+    """Store messages, each an author and a text, without publishing them."""
     kept = store.Store(database)
     return [kept.add(room, author, text) for author, text in texts]
 
@@ -97,12 +102,12 @@ def hold_replies() -> None:
 
 
 def refuse(word: str) -> None:
-    """Refuse each post with this word in it. The reason has the text in it."""
+    """Refuse each post that contains this word. The error's detail contains the text."""
     post = protocol.HANDLERS["post"]
 
     def choose(session: protocol.Session, request: dict) -> dict:
         if word in request["text"]:
-            raise protocol.Refused("bad_message", f"Nobody wants {request['text']}.")
+            raise protocol.Refused("bad_message", f"The board refuses {request['text']}.")
         return post(session, request)
 
     protocol.HANDLERS["post"] = choose
@@ -114,30 +119,30 @@ def release_handshakes() -> None:
 
 
 def release_replies(count: int) -> None:
-    """Let so many replies go on."""
+    """Let this many replies go on."""
     replies.release(count)
 
 
 def say(author: str, events: list[dict]) -> None:
-    """Send events to somebody."""
+    """Send events to the author's connections."""
     for connection in connections(author):
         for event in events:
             connection.send(json.dumps(event))
 
 
 def close(author: str, code: int, reason: str) -> None:
-    """Close somebody's connections."""
+    """Close the author's connections."""
     for connection in connections(author, forget=True):
         end(connection, code, reason)
 
 
 def wait_for(author: str) -> None:
-    """Wait until somebody is in the room."""
+    """Wait until the author is in the room."""
     connections(author)
 
 
 def close_first(author: str) -> None:
-    """Close the first of somebody's connections, when there is another."""
+    """Close the first of the author's connections, when there is another."""
     with joined:
         joined.wait_for(lambda: len(here[author]) > 1, SOON)
         first = here[author].pop(0)
@@ -145,19 +150,19 @@ def close_first(author: str) -> None:
 
 
 def end(connection: hub.Connection, code: int, reason: str) -> None:
-    """Close a connection. No reply that is on its way gets behind the close frame."""
+    """Close a connection. The lock keeps a late reply from following the close frame."""
     with connection._lock:
         connection.ws.close(code, reason)
 
 
 def cut(author: str) -> None:
-    """End somebody's connections without a close frame."""
+    """End the author's connections without a close frame."""
     for connection in connections(author, forget=True):
         connection.ws.sock.shutdown(socket.SHUT_RDWR)
 
 
 def connections(author: str, forget: bool = False) -> list[hub.Connection]:
-    """Return somebody's connections, and wait for the first. `forget` those that will be ended."""
+    """Return the author's connections, after waiting for the first. `forget` those to be ended."""
     with joined:
         joined.wait_for(lambda: here[author], SOON)
         return here.pop(author) if forget and here[author] else list(here[author])
