@@ -1,4 +1,4 @@
-"""Read a room by polling: print each message once, and at the end what that cost."""
+"""Read a room by polling: print each message once, and the cost at the end."""
 
 import argparse
 import contextlib
@@ -12,27 +12,30 @@ import requests
 
 from meter import Meter
 
-PAGE = 200  # messages, the most that the board gives at once
-TIMEOUT = 10.0  # seconds without a byte, after which a request is given up
-LONGEST = 30.0  # seconds; the whole of a backoff is never longer
-CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises where it is asked for many more
+PAGE = 200  # messages, the maximum of the board
+TIMEOUT = 10.0  # seconds without a byte, after which a request fails
+LONGEST = 30.0  # seconds, the maximum of a backoff
+CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises OverflowError for much more
 
 
 class Reader:
-    """Somebody who reads a room from its first message on."""
+    """A client that reads a room, starting with its first message."""
 
     def __init__(self, url: str, room: str, interval: float) -> None:
         self.url = f"{url.rstrip('/')}/rooms/{room}/messages"
         self.interval = interval  # seconds
-        self.session, self.meter = requests.Session(), Meter()
+        self.meter = Meter()
+        self.session = requests.Session()
+        self.session.trust_env = False  # The meter can't count what a proxy sends.
         self.session.mount("http://", self.meter)
-        self.after, self.tag = 0, ""  # the cursor, and the ETag of the last answer
+        self.after = 0  # the cursor
+        self.tag = ""  # the ETag of the last page
         self.failures = 0  # in a row
-        self.empty = 0
-        self.ages: list[float] = []  # seconds, of each message when it was seen
+        self.empty = 0  # responses without a message
+        self.ages: list[float] = []  # the age of each message when it was read, in seconds
 
     def step(self, timeout: float) -> float:
-        """Poll once and print what is new. Returns the seconds until the next request."""
+        """Poll once and print the new messages. Returns the seconds until the next request."""
         try:
             messages = self.poll(timeout)
         except (requests.RequestException, ValueError, RecursionError) as fault:
@@ -42,31 +45,32 @@ class Reader:
         return 0.0 if len(messages) == PAGE else self.interval
 
     def poll(self, timeout: float) -> list[dict]:
-        """Ask once for what is new, and return it. Waits at most `timeout` seconds for a byte.
+        """Request the new messages and return them. Waits for each byte `timeout` seconds at most.
 
-        Raises requests.RequestException or ValueError when no good answer comes.
+        Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # TODO(cursor): Ask with `self.after`, move it to `next`, and return the messages.
+        # TODO(cursor): Request the page after `self.after`, set that, return the messages.
         ...
         # END(cursor)
 
     def wait_after(self, fault: Exception) -> float:
-        """Return the seconds to wait after a request that failed, the `failures`th in a row."""
+        """Return the seconds to wait after a request that failed."""
         # TODO(faults): Count the failure; return `backoff`, or `Retry-After` if longer.
         ...
         # END(faults)
 
     def show(self, messages: list[dict]) -> None:
-        """Print the messages, and note the age of each."""
-        self.empty += not messages
+        """Print the messages, and record the age of each."""
+        if not messages:
+            self.empty += 1
         for message in messages:
             sent_at = datetime.fromisoformat(message["sent_at"])
             self.ages.append((datetime.now(UTC) - sent_at).total_seconds())
-            # Flushed, so that whoever reads this through a pipe sees it at once.
+            # Flush, so that a program that reads a pipe gets each message at once.
             print(json.dumps(message), flush=True)
 
     def cost(self) -> dict:
-        """Return what the reading has cost so far."""
+        """Return the cost so far."""
         return {
             "requests": self.meter.requests,
             "empty": self.empty,
@@ -78,36 +82,45 @@ class Reader:
 
 
 def is_page(page: object) -> bool:
-    """Whether the JSON of an answer is a page of messages."""
+    """Return whether the JSON of a response is a page of messages."""
     return (
         isinstance(page, dict)
         and isinstance(page.get("messages"), list)
-        and type(page.get("next")) is int  # True is an int, but no number of JSON's.
+        and all(is_message(message) for message in page["messages"])
+        and type(page.get("next")) is int  # isinstance() would accept True.
     )
 
 
+def is_message(value: object) -> bool:
+    """Return whether a JSON value is a message with a valid `sent_at`."""
+    try:
+        return datetime.fromisoformat(value["sent_at"]).tzinfo is not None
+    except (TypeError, KeyError, ValueError):
+        return False
+
+
 def backoff(failures: int, interval: float) -> float:
-    """Return a random wait, in seconds, after so many failures in a row."""
-    # TODO(faults-backoff): Return from half to the whole of the doubled `interval`.
+    """Return a random wait, in seconds, after this number of failures in a row."""
+    # TODO(faults-backoff): Return a random wait of half to all of the doubled `interval`.
     ...
     # END(faults-backoff)
 
 
 def predict(interval: float, rate: float) -> tuple[float, float]:
-    """Return what polling costs: requests for each message, and a message's mean age in seconds.
+    """Return the cost of polling: requests per message, and the mean age of a message in seconds.
 
-    `interval` is in seconds, `rate` in messages a second.
+    `interval` is in seconds, and `rate` is in messages per second.
     """
-    # TODO(cost): Return requests a message, and the mean age, both by thought alone.
+    # TODO(cost): Return the requests per message and the mean age, from a formula each.
     ...
     # END(cost)
 
 
 def follow(reader: Reader, timeout: float, end: float) -> None:
-    """Poll until the time `end`, on the clock of time.monotonic(); `timeout` is of each request."""
+    """Poll until `end`, a time of time.monotonic(). Each request gets `timeout` seconds."""
     wait = 0.0
     while True:
-        # TODO(stop): Return at `end`: neither `wait` nor `timeout` may go past it.
+        # TODO(stop): Return at `end`, and let neither `wait` nor `timeout` go past it.
         ...
         # END(stop)
         time.sleep(wait)
@@ -115,8 +128,8 @@ def follow(reader: Reader, timeout: float, end: float) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what stands on the command line."""
-    parser = argparse.ArgumentParser(description="Print the messages of a room as they come.")
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Print the messages of a room as they arrive.")
     parser.add_argument("url", help="the board's address, such as http://127.0.0.1:5000")
     parser.add_argument("room")
     parser.add_argument("--interval", type=float, required=True, help="seconds between polls")
@@ -125,11 +138,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Read until Ctrl-C or the end of `--for`, then print the cost on stderr as a line of JSON."""
+    """Read until Ctrl+C or the end of `--for`, then print the cost as a line of JSON on stderr."""
     start = time.monotonic()
     options = arguments()
     reader = Reader(options.url, options.room, options.interval)
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C ends the program, and isn't an error.
         follow(reader, TIMEOUT, end=start + options.seconds)
     print(json.dumps(reader.cost()), file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""A message board over REST, with an ETag: an answer that a client has is not sent again."""
+"""A message board over REST that responds with 304 if a client has the current page."""
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
@@ -28,7 +28,7 @@ def store() -> Store:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Keep a message. 201, with its address in `Location`."""
+    """Store a message. Returns it with status 201 and its address in `Location`."""
     body = posted()
     message = store().add(room, body["author"], body["text"])
     location = url_for("board.read", room=room, message_id=message["id"])
@@ -37,7 +37,7 @@ def create(room: str) -> tuple[dict, int, dict]:
 
 @board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
-    """Return one message of the room, or 404."""
+    """Return one message of the room, or 404 if the room doesn't have it."""
     message = store().get(message_id)
     if message is None or message["room"] != room:
         raise NotFound(f"Room {room} has no message {message_id}.")
@@ -46,12 +46,12 @@ def read(room: str, message_id: int) -> dict:
 
 @board.get("/rooms/<room:room>/messages")
 def list_messages(room: str) -> Response:
-    """Return the room's messages after the cursor `after`, oldest first, at most `limit`."""
+    """Return at most `limit` messages of the room, oldest first, after the cursor `after`."""
     after = whole_number("after", default=0, low=0, high=MAX_ID)
     limit = whole_number("limit", default=50, low=1, high=200)
     messages = store().list(room, after, limit)
     response = jsonify(messages=messages, next=next_cursor(messages, after))
-    # --8<-- [start:etag] Give the response an ETag; make it a 304 where the client has it already.
+    # --8<-- [start:etag] Give the `response` an ETag; make it a 304 if the client has it already.
     response.add_etag()
     response.make_conditional(request)
     # --8<-- [end:etag]
@@ -59,5 +59,5 @@ def list_messages(room: str) -> Response:
 
 
 def next_cursor(messages: list[dict], after: int) -> int:
-    """Return the `after` to ask with next, so that nobody sees a message twice or never."""
+    """Return the cursor for the next request, so that no message is repeated or skipped."""
     return messages[-1]["id"] if messages else after

@@ -1,4 +1,4 @@
-"""Count what a `requests` session sends and receives, as bytes of HTTP."""
+"""Count the bytes of HTTP that a `requests` session sends and receives."""
 
 import http.client
 import io
@@ -10,10 +10,10 @@ from urllib3.connection import HTTPConnection
 
 
 class Meter(HTTPAdapter):
-    """Mount it on a session, and every byte between it and the server is counted.
+    """An adapter that counts requests and bytes. Mount it on a session.
 
-    The request line or the status line, the headers and the body, as far as they came; what TCP
-    and IP add is not.
+    It counts request lines, status lines, headers and bodies, also of responses that break off. It
+    doesn't count what TCP and IP add.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Meter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: object, **options: object) -> None:
-        """Let `requests` make its connections as ours."""
+        """Let `requests` use connections that count."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": partial(_Pool, self)}
 
@@ -39,7 +39,7 @@ class _Connection(HTTPConnection):
         self.response_class = partial(_Response, meter)
 
     def endheaders(self, *args: object, **options: object) -> None:
-        # It connects first, so that a refused connection is no request.
+        # This connects first and raises an exception if it is refused, which isn't a request.
         super().endheaders(*args, **options)
         self.meter.requests += 1
 
@@ -55,7 +55,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Counted(io.RawIOBase):
-    """A stream that counts what is read from it."""
+    """A stream that counts the bytes read from it."""
 
     def __init__(self, stream: io.RawIOBase, meter: Meter) -> None:
         self.stream, self.meter = stream, meter

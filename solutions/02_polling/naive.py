@@ -1,4 +1,4 @@
-"""A first try at polling: ask for the room again and again."""
+"""A first try at polling: request the whole room again and again."""
 
 import sys
 import time
@@ -9,9 +9,10 @@ from meter import Meter
 
 
 def main() -> None:
-    """Poll `naive.py URL ROOM SECONDS`, and print what has come so far."""
+    """Run `naive.py URL ROOM SECONDS`: poll, and print the newest message and the bytes so far."""
     url, room, seconds = sys.argv[1:]
     session, meter = requests.Session(), Meter()
+    session.trust_env = False  # The meter can't count what a proxy sends.
     session.mount("http://", meter)
     # --8<-- [start:naive-loop]
     while True:
