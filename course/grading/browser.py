@@ -99,7 +99,7 @@ def running(back_forward_cache: bool) -> tuple["Driver", object]:
     try:
         return _drivers[0], _drivers[0].browser(where)
     except Error as error:
-        said = error.message.splitlines()[0]
+        said = _first_line(error)
         pytest.skip(f"{where} does not start here: {said} {full.advice}")
 
 
@@ -202,7 +202,7 @@ class Tab:
         try:
             self._driver.do(self._page.goto(url))
         except Error as error:
-            raise Unmet(f"{url} to open in a browser", error.message.splitlines()[0]) from None
+            raise Unmet(f"{url} to open in a browser", _first_line(error)) from None
 
     def back(self) -> None:
         """Press the browser's button Back."""
@@ -256,6 +256,8 @@ class Tab:
             found = self._driver.do(self._value(waiting), SECONDS + GRACE)
         except TooLate:
             raise Unmet("the page to answer", "nothing: is it in an endless loop?") from None
+        except Error as error:  # The page lacks something that the script looks for.
+            raise Unmet("the page to have its given elements", _first_line(error)) from None
         return json.loads(found).get("value")
 
     @staticmethod
@@ -273,11 +275,16 @@ class Tab:
         except TooLate:
             late = f"{expected}, within {seconds * PATIENCE:g} s"
             raise Unmet(late, shown(self.run(got))) from None
+        except Error as error:
+            raise Unmet(expected, _first_line(error)) from None
 
     def pass_time(self, seconds: float) -> None:
         """Move the page's clock forward: its timers that are due run once."""
         self._wire.happened(self.who, f"{seconds:g} seconds pass on the page's clock")
-        self._driver.do(self._page.clock.fast_forward(int(seconds * 1000)))
+        try:
+            self._driver.do(self._page.clock.fast_forward(int(seconds * 1000)))
+        except Error as error:
+            raise Unmet("the page's timers to raise nothing", _first_line(error)) from None
 
     def barriers(self) -> list[str]:
         """Return what axe finds that keeps somebody from using the page, in sentences."""
@@ -293,6 +300,10 @@ class Tab:
     def use_colours(self, scheme: str) -> None:
         """Let the person prefer "light" or "dark" colours."""
         self._driver.do(self._page.emulate_media(color_scheme=scheme))
+
+
+def _first_line(error: Error) -> str:
+    return error.message.partition("\n")[0]
 
 
 def _frame(data: str | bytes) -> str:
