@@ -1,7 +1,6 @@
-"""asyncapi.yaml of lesson 7 says what the tests of the lesson hold, and no more.
+"""asyncapi.yaml of lesson 7 describes what the lesson's tests accept, and nothing more.
 
-That the solution's traffic is as the file describes it, and that each message of the file occurs in
-it, is a test of the lesson itself.
+The lesson's own tests compare the solution's traffic with the file, and expect each of its messages.
 """
 
 import importlib.util
@@ -38,11 +37,11 @@ BAD_REPLIES = [
 ]
 
 
-def test_the_file_has_each_message_and_no_other():
+def test_the_file_describes_each_message_and_no_other():
     assert {*REQUESTS, *REPLIES} == FILE.kinds
 
 
-def test_each_payload_is_a_json_schema_and_each_reference_leads_somewhere():
+def test_each_payload_is_a_json_schema_and_each_reference_resolves():
     for message in FILE.document["components"]["messages"].values():
         jsonschema.Draft7Validator.check_schema(message["payload"])
     for reference in references(FILE.document):
@@ -62,19 +61,19 @@ def references(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("request_", [r for r, _ in lesson.BAD_FIELDS] + lesson.BAD_POSTS, ids=str)
-def test_what_the_server_refuses_is_not_in_the_file(request_):
+def test_the_file_refuses_each_request_that_the_server_refuses(request_):
     assert FILE.problem(request_)
 
 
 @pytest.mark.parametrize("text", lesson.HUGE, ids=lambda text: text[:45])
-def test_what_is_too_large_is_not_in_the_file(text):
+def test_the_file_refuses_each_request_that_is_too_large(text):
     try:
         request = json.loads(text)
     except (ValueError, RecursionError):
-        return  # It is no message at all.
+        return  # It isn't a message at all.
     assert FILE.problem(request)
 
 
 @pytest.mark.parametrize("reply", BAD_REPLIES, ids=str)
-def test_what_no_server_may_send_is_not_in_the_file(reply):
+def test_the_file_refuses_each_message_that_no_server_may_send(reply):
     assert FILE.problem(reply)

@@ -1,25 +1,38 @@
-"""The conversation on the protocol's page is as asyncapi.yaml describes it."""
+"""The traffic on the protocol's page is what asyncapi.yaml describes, and shows all of it."""
 
 import json
 import re
 
 import jsonschema
+import pytest
 import yaml
 
 from course.lesson.lessons import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "protocol.md").read_text("utf-8")
-FILE = yaml.safe_load((ROOT / "solutions" / "08_broadcast" / "asyncapi.yaml").read_text("utf-8"))
-HEARD = [json.loads(text) for text in re.findall(r"^\w+ ← (\{.*\})$", PAGE, re.MULTILINE)]
+FILE = yaml.safe_load((ROOT / "solutions" / "09_browser" / "asyncapi.yaml").read_text("utf-8"))
+MESSAGES = FILE["components"]["messages"]
+REQUESTS = {name for name, each in FILE["operations"].items() if each["action"] == "receive"}
+SENT = [json.loads(text) for text in re.findall(r"^\w+ → (\{.*\})$", PAGE, re.MULTILINE)]
+RECEIVED = [json.loads(text) for text in re.findall(r"^\w+ ← (\{.*\})$", PAGE, re.MULTILINE)]
 
 
-def test_the_page_shows_each_kind_that_the_server_sends():
-    sent = set(FILE["components"]["messages"]) - {"post", "history", "ping"}
-
-    assert {message["type"] for message in HEARD} == sent
+def test_the_page_shows_each_request():
+    assert {message["type"] for message in SENT} == {*REQUESTS, "dance"}
 
 
-def test_each_message_on_the_page_is_as_the_file_describes_it():
-    for message in HEARD:
-        schema = {**FILE, "$ref": f"#/components/messages/{message['type']}/payload"}
-        jsonschema.Draft7Validator(schema).validate(message)
+def test_the_page_shows_each_message_of_the_server():
+    assert {message["type"] for message in RECEIVED} == set(MESSAGES) - REQUESTS
+
+
+def test_the_page_shows_each_error_code_but_internal():
+    codes = set(MESSAGES["error"]["payload"]["properties"]["code"]["enum"])
+
+    assert {message["code"] for message in RECEIVED if "code" in message} == codes - {"internal"}
+
+
+@pytest.mark.parametrize("message", RECEIVED, ids=lambda message: message["type"])
+def test_each_message_of_the_server_is_as_the_file_describes_it(message):
+    schema = {**FILE, "$ref": f"#/components/messages/{message['type']}/payload"}
+
+    jsonschema.Draft7Validator(schema).validate(message)
