@@ -1,6 +1,7 @@
 """asyncapi.yaml of lesson 7 describes what the lesson's tests accept, and nothing more.
 
-The lesson's own tests compare the solution's traffic with the file, and expect each of its messages.
+The lesson's own tests compare the solution's traffic with the file, and expect each of its
+messages.
 """
 
 import importlib.util
