@@ -1,59 +1,77 @@
-"""Who is in which room, and what is sent to them all."""
+"""The hub: which connections are in which room, and how a message reaches all of them."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 
-from simple_websocket import ConnectionClosed, Server
-from wsproto.utilities import LocalProtocolError
+from simple_websocket import Server
 
+from closing import GONE, send
 from store import Store
 
-GONE = (ConnectionClosed, LocalProtocolError, OSError)  # how `ws` says that the client has gone
+
+class LockedSocket:
+    """A socket whose `send` writes all of its bytes before another thread may write."""
+
+    def __init__(self, sock: socket.socket, lock: threading.RLock) -> None:
+        self._sock, self._lock = sock, lock
+
+    def send(self, data: bytes) -> int:
+        """Write the data, and return its length. Raises OSError if the connection is broken."""
+        with self._lock:
+            self._sock.sendall(data)  # The socket's own `send` may write only a part.
+        return len(data)
+
+    def __getattr__(self, name: str) -> object:
+        """Return any other attribute of the socket."""
+        return getattr(self._sock, name)
 
 
 class Connection:
-    """A client's WebSocket, and whose it is. All that is sent to the client goes through `send`."""
+    """One client's WebSocket and the client's name. All messages to the client use `send`."""
 
     def __init__(self, ws: Server, author: str) -> None:
         self.ws, self.author = ws, author
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        # simple-websocket writes pongs and close frames to `ws.sock` from a thread of its own.
+        ws.sock = LockedSocket(ws.sock, self._lock)
 
     def send(self, text: str) -> None:
-        """Send one message. Raises one of `GONE` when the client has gone."""
-        # The handler answers while other threads publish: two frames would get mixed.
+        """Send one message. Raises ConnectionClosed if the client has disconnected."""
+        # The handler sends replies while other threads publish, and frames must not mix.
         with self._lock:
-            self.ws.send(text)
+            send(self.ws, text)
 
 
 class Hub:
-    """The rooms, and the connections in each. A room that is empty is forgotten."""
+    """The rooms, each with its connections. An empty room is forgotten."""
 
     def __init__(self) -> None:
-        # Whoever changes a room, or sends to it, has the turn: so all clients see one order.
-        # It may be taken again by who has it: `leave` publishes, and `publish` lets leave.
+        # Hold `turn` to change a room or to send to it, so that all clients see one order.
+        # It is reentrant: `leave` publishes, and `publish` calls `leave` for failed sends.
         self.turn = threading.RLock()
         self._rooms: dict[str, set[Connection]] = {}
 
     def members(self, room: str) -> list[str]:
-        """Return the names of those who are in the room, sorted, each once."""
+        """Return the names of the clients in the room, sorted, each once."""
         with self.turn:
             return sorted({connection.author for connection in self._rooms.get(room, ())})
 
     def join(self, room: str, connection: Connection, welcome: Callable[[], dict]) -> None:
-        """Let the connection into the room, and greet it with what `welcome()` returns.
+        """Add the connection to the room, and send it what `welcome()` returns, with `members`.
 
-        Raises one of `GONE` when the client has gone.
+        Raises ConnectionClosed if the client has disconnected.
         """
         with self.turn:
             before = self.members(room)
-            # Registered before it is greeted: so it misses nothing that comes after the greeting.
+            # Registered before it is greeted, the client misses no message after its welcome.
             self._rooms.setdefault(room, set()).add(connection)
             connection.send(json.dumps({**welcome(), "members": self.members(room)}))
             self.tell(room, before)
 
     def leave(self, room: str, *connections: Connection) -> None:
-        """Let them out of the room, as far as they are in it."""
+        """Remove those of the connections that are in the room."""
         with self.turn:
             before = self.members(room)
             here = self._rooms.get(room, set())
@@ -63,13 +81,13 @@ class Hub:
             self.tell(room, before)
 
     def tell(self, room: str, before: list[str]) -> None:
-        """Publish who is in the room, unless it is `before` still."""
+        """Publish the members of the room if they are not the same as `before`."""
         members = self.members(room)
         if members != before:
             self.publish(room, {"type": "presence", "members": members})
 
     def publish(self, room: str, message: dict) -> None:
-        """Send the message to every client in the room. Those that have gone, leave it."""
+        """Send the message to every client in the room. Remove those that have disconnected."""
         text, gone = json.dumps(message), []
         with self.turn:
             for connection in list(self._rooms.get(room, ())):
@@ -77,21 +95,21 @@ class Hub:
                     connection.send(text)
                 except GONE:
                     gone.append(connection)
-            # Only now, so that everybody has this message before the next, which is of presence.
+            # After the loop: every client receives this message before the presence.
             if gone:
                 self.leave(room, *gone)
 
 
-class Board(Store):
-    """The store, and who listens: whatever is kept is pushed, by whichever way it came."""
+class PublishingStore(Store):
+    """A store that publishes each new message, from a REST request or a WebSocket."""
 
     def __init__(self, path: str, hub: Hub) -> None:
         super().__init__(path)
         self._hub = hub
 
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
-        """Keep a message as `Store.add` does, and publish it, unless it was kept before."""
-        with self._hub.turn:  # From the id to the last send: nobody overtakes.
+        """Store a message as `Store.add` does, and publish it unless it was stored before."""
+        with self._hub.turn:  # From the id to the last send, no other thread may publish.
             newest = self.last_id(room)
             message = super().add(room, author, text, request_id)
             if message["id"] > newest:

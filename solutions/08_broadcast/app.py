@@ -1,23 +1,25 @@
-"""The board over REST and WebSocket at once: what is kept is pushed to all who are in the room."""
+"""The board over REST and WebSocket: each message is published to all clients in its room."""
 
 import json
 import unicodedata
-from contextlib import suppress
-from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
+from socket import IPPROTO_TCP, TCP_NODELAY
 
 from flask import Blueprint, Flask, abort, current_app, request
 from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.exceptions import HTTPException
 
-from hub import GONE, Board, Connection, Hub
+from closing import close, guarded
+from handshake import check_handshake
+from hub import Connection, Hub, PublishingStore
+from inputs import MAX_BODY, RoomName, problem
 from protocol import SUBPROTOCOL, Session
-from rest import MAX_BODY, RoomName, problem, rest, store
+from rest import rest, store
 
 MAX_AUTHOR = 32  # characters
-NOT_AGREED = 4406  # a close code of ours, from those that are free (RFC 6455, section 7.4.2)
-FAILED = 1011  # an internal error (RFC 6455, section 7.4.1)
-ANSWER = 1.0  # seconds that a client has to answer our close
+MAX_MESSAGE = 65_536  # bytes, or characters of a text: the library closes with 1009 above this
+NOT_AGREED = 4406  # a close code of our own (RFC 6455, section 7.4.2)
+LOOK = 1.0  # seconds until a handler that waits for a message checks its connection
 
 board = Blueprint("board", __name__)
 sock = Sock()
@@ -26,11 +28,12 @@ sock = Sock()
 def create_app(config: dict | None = None) -> Flask:
     """Return the board as a Flask app. `config["DATABASE"]` is the path of its SQLite file."""
     app = Flask(__name__)
-    app.config.from_mapping(SOCK_SERVER_OPTIONS={"subprotocols": [SUBPROTOCOL]})
+    options = {"subprotocols": [SUBPROTOCOL], "max_message_size": MAX_MESSAGE}
+    app.config.from_mapping(SOCK_SERVER_OPTIONS=options)
     app.config.from_mapping(DATABASE="board.sqlite3", MAX_CONTENT_LENGTH=MAX_BODY)
     app.config.from_mapping(config)
     app.extensions["hub"] = Hub()
-    app.extensions["store"] = Board(app.config["DATABASE"], app.extensions["hub"])
+    app.extensions["store"] = PublishingStore(app.config["DATABASE"], app.extensions["hub"])
     app.url_map.converters["room"] = RoomName
     app.register_blueprint(rest)
     app.register_blueprint(board)
@@ -45,58 +48,49 @@ def hub() -> Hub:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse with 400, before the handshake, whoever has no good name in `author`."""
+    """Refuse an invalid handshake with 400 or 426, and an invalid `author` with 400."""
+    check_handshake(request)
     author = request.args.get("author", "")
     control = any(unicodedata.category(character) == "Cc" for character in author)
     if not author.strip() or len(author) > MAX_AUTHOR or control:
-        abort(
-            400, f"author must be a name of 1 to {MAX_AUTHOR} characters, none of them a control."
-        )
+        abort(400, f"author must have 1 to {MAX_AUTHOR} characters, and no control characters.")
 
 
 @sock.route("/board/<room:room>", bp=board)
+@guarded
 def talk(ws: Server, room: str) -> None:
-    """Talk with one client until it goes. Where that fails, close with 1011."""
+    """Serve one client until it disconnects."""
     session = Session(store(), room, request.args["author"])
     connection = Connection(ws, session.author)
     # --8<-- [start:leave-talk]
-    end = (1000, "")
     try:
         converse(ws, connection, session)
-    except GONE:
-        pass  # That is no fault.
-    except Exception:
-        current_app.logger.exception("The conversation in %s failed.", room)
-        end = (FAILED, "The server failed.")
     finally:
         hub().leave(room, connection)
-    hang_up(ws, *end)  # Nobody else sends by `ws` any more.
     # --8<-- [end:leave-talk]
 
 
 def converse(ws: Server, connection: Connection, session: Session) -> None:
-    """Greet the client and answer its requests. Raises one of `GONE` when it has gone."""
+    """Greet the client and reply to its requests. Raises ConnectionClosed when it disconnects."""
     if ws.subprotocol != SUBPROTOCOL:
         return close(ws, NOT_AGREED, f"This server speaks {SUBPROTOCOL}. Offer it.")
-    # --8<-- [start:prompt] Set `TCP_NODELAY` on the connection's `ws.sock`.
-    ws.sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)
+    # --8<-- [start:prompt]
+    ws.sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # Send small packets without delay.
     # --8<-- [end:prompt]
     # --8<-- [start:join-converse]
     hub().join(session.room, connection, session.welcome)
     while True:
-        connection.send(json.dumps(session.handle(ws.receive())))
+        connection.send(json.dumps(session.handle(receive(ws))))
     # --8<-- [end:join-converse]
 
 
-def close(ws: Server, code: int, reason: str) -> None:
-    """Send a close frame (RFC 6455, section 5.5.1), if there is anybody left."""
-    with suppress(*GONE):
-        ws.close(code, reason)
+def receive(ws: Server) -> str | bytes:
+    """Return the client's next message. Raises ConnectionClosed when the connection is closed.
 
-
-def hang_up(ws: Server, code: int, reason: str) -> None:
-    """End the connection, before the web server adds an HTTP response to it, as lesson 6 did."""
-    close(ws, code, reason)
-    ws.thread.join(ANSWER)  # It ends when the client answers the close.
-    with suppress(OSError):
-        ws.sock.shutdown(SHUT_RDWR)
+    If the library closes because of `MAX_MESSAGE`, a `ws.receive()` without a timeout may never
+    return.
+    """
+    while True:
+        data = ws.receive(timeout=LOOK)
+        if data is not None:
+            return data

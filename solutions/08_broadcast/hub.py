@@ -1,66 +1,88 @@
-"""Who is in which room, and what is sent to them all."""
+"""The hub: which connections are in which room, and how a message reaches all of them."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 
-from simple_websocket import ConnectionClosed, Server
-from wsproto.utilities import LocalProtocolError
+from simple_websocket import Server
 
+from closing import GONE, send
 from store import Store
 
-GONE = (ConnectionClosed, LocalProtocolError, OSError)  # how `ws` says that the client has gone
+
+class LockedSocket:
+    """A socket whose `send` writes all of its bytes before another thread may write."""
+
+    def __init__(self, sock: socket.socket, lock: threading.RLock) -> None:
+        self._sock, self._lock = sock, lock
+
+    def send(self, data: bytes) -> int:
+        """Write the data, and return its length. Raises OSError if the connection is broken."""
+        # --8<-- [start:threads-socket]
+        with self._lock:
+            self._sock.sendall(data)  # The socket's own `send` may write only a part.
+        return len(data)
+        # --8<-- [end:threads-socket]
+
+    def __getattr__(self, name: str) -> object:
+        """Return any other attribute of the socket."""
+        return getattr(self._sock, name)
 
 
 class Connection:
-    """A client's WebSocket, and whose it is. All that is sent to the client goes through `send`."""
+    """One client's WebSocket and the client's name. All messages to the client use `send`."""
 
     def __init__(self, ws: Server, author: str) -> None:
         self.ws, self.author = ws, author
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        # --8<-- [start:threads] Replace `ws.sock` with a `LockedSocket` that uses `self._lock`.
+        # simple-websocket writes pongs and close frames to `ws.sock` from a thread of its own.
+        ws.sock = LockedSocket(ws.sock, self._lock)
+        # --8<-- [end:threads]
 
     def send(self, text: str) -> None:
-        """Send one message. Raises one of `GONE` when the client has gone."""
-        # --8<-- [start:join-send] Send `text` by `self.ws`; let one thread at a time do so.
-        # The handler answers while other threads publish: two frames would get mixed.
+        """Send one message. Raises ConnectionClosed if the client has disconnected."""
+        # --8<-- [start:join-send] Send `text` with `send()` to `self.ws`, in one thread at a time.
+        # The handler sends replies while other threads publish, and frames must not mix.
         with self._lock:
-            self.ws.send(text)
+            send(self.ws, text)
         # --8<-- [end:join-send]
 
 
 class Hub:
-    """The rooms, and the connections in each. A room that is empty is forgotten."""
+    """The rooms, each with its connections. An empty room is forgotten."""
 
     def __init__(self) -> None:
-        # Whoever changes a room, or sends to it, has the turn: so all clients see one order.
-        # It may be taken again by who has it: `leave` publishes, and `publish` lets leave.
+        # Hold `turn` to change a room or to send to it, so that all clients see one order.
+        # It is reentrant: `leave` publishes, and `publish` calls `leave` for failed sends.
         self.turn = threading.RLock()
         self._rooms: dict[str, set[Connection]] = {}
 
     def members(self, room: str) -> list[str]:
-        """Return the names of those who are in the room, sorted, each once."""
+        """Return the names of the clients in the room, sorted, each once."""
         # --8<-- [start:presence-members]
         with self.turn:
             return sorted({connection.author for connection in self._rooms.get(room, ())})
         # --8<-- [end:presence-members]
 
     def join(self, room: str, connection: Connection, welcome: Callable[[], dict]) -> None:
-        """Let the connection into the room, and greet it with what `welcome()` returns.
+        """Add the connection to the room, and send it what `welcome()` returns, with `members`.
 
-        Raises one of `GONE` when the client has gone.
+        Raises ConnectionClosed if the client has disconnected.
         """
-        # --8<-- [start:join] Add `connection`; send it `welcome()` and `members`; tell the room.
+        # --8<-- [start:join] Add `connection`; send `welcome()` with `members`; call `tell()`.
         with self.turn:
             before = self.members(room)
-            # Registered before it is greeted: so it misses nothing that comes after the greeting.
+            # Registered before it is greeted, the client misses no message after its welcome.
             self._rooms.setdefault(room, set()).add(connection)
             connection.send(json.dumps({**welcome(), "members": self.members(room)}))
             self.tell(room, before)
         # --8<-- [end:join]
 
     def leave(self, room: str, *connections: Connection) -> None:
-        """Let them out of the room, as far as they are in it."""
-        # --8<-- [start:leave] Remove `connections`; forget an empty room; `tell()` the others.
+        """Remove those of the connections that are in the room."""
+        # --8<-- [start:leave] Remove `connections`; delete an empty room; call `tell()`.
         with self.turn:
             before = self.members(room)
             here = self._rooms.get(room, set())
@@ -71,7 +93,7 @@ class Hub:
         # --8<-- [end:leave]
 
     def tell(self, room: str, before: list[str]) -> None:
-        """Publish who is in the room, unless it is `before` still."""
+        """Publish the members of the room if they are not the same as `before`."""
         # --8<-- [start:presence]
         members = self.members(room)
         if members != before:
@@ -79,8 +101,8 @@ class Hub:
         # --8<-- [end:presence]
 
     def publish(self, room: str, message: dict) -> None:
-        """Send the message to every client in the room. Those that have gone, leave it."""
-        # --8<-- [start:fan_out] Send `message` to each of the room; let those that fail leave.
+        """Send the message to every client in the room. Remove those that have disconnected."""
+        # --8<-- [start:fan_out] Send `message` to each client; `leave()` for those that fail.
         text, gone = json.dumps(message), []
         with self.turn:
             for connection in list(self._rooms.get(room, ())):
@@ -88,23 +110,23 @@ class Hub:
                     connection.send(text)
                 except GONE:
                     gone.append(connection)
-            # Only now, so that everybody has this message before the next, which is of presence.
+            # After the loop: every client receives this message before the presence.
             if gone:
                 self.leave(room, *gone)
         # --8<-- [end:fan_out]
 
 
-class Board(Store):
-    """The store, and who listens: whatever is kept is pushed, by whichever way it came."""
+class PublishingStore(Store):
+    """A store that publishes each new message, from a REST request or a WebSocket."""
 
     def __init__(self, path: str, hub: Hub) -> None:
         super().__init__(path)
         self._hub = hub
 
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
-        """Keep a message as `Store.add` does, and publish it, unless it was kept before."""
-        # --8<-- [start:fan_out-add] Keep the message; publish it if it is new, in the same turn.
-        with self._hub.turn:  # From the id to the last send: nobody overtakes.
+        """Store a message as `Store.add` does, and publish it unless it was stored before."""
+        # --8<-- [start:fan_out-add] Store the message; publish a new one. Hold the hub's `turn`.
+        with self._hub.turn:  # From the id to the last send, no other thread may publish.
             newest = self.last_id(room)
             message = super().add(room, author, text, request_id)
             if message["id"] > newest:

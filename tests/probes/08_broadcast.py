@@ -1,7 +1,8 @@
-"""What the tests of lesson 8 do inside the app's process.
+"""Functions that the tests of lesson 8 call inside the app's process.
 
-They make happen in every run what in life happens once in a thousand times: they hold a call until
-another has overtaken it. An answer that lets nothing overtake is let go after a moment.
+A client can't see a race that happens once in a thousand times. These functions make each one
+happen in every run: they hold one thread until another overtakes it. A program in which no thread
+can overtake goes on after a moment.
 """
 
 import errno
@@ -22,8 +23,10 @@ import hub
 import protocol
 import store
 
-MOMENT = 0.3  # seconds for what must not overtake to show that it does
-LONG = 5.0  # seconds, after which a test that was to go on has failed
+MOMENT = 0.3  # seconds in which a thread that can overtake does so
+LONG = 5.0  # seconds after which a test that should have gone on has failed
+LARGE = 10_000  # bytes of a frame that is written in two parts
+PART = 1_000  # bytes that one `send` writes
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "BrokenPipeError": lambda: BrokenPipeError(errno.EPIPE, "Broken pipe"),
@@ -35,7 +38,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 
 class Held:
-    """A call that is held: `begun` when it has come; it goes on when it is `overtaken`."""
+    """A thread that is held. `begun` is set when it is there; it goes on when it is `overtaken`."""
 
     def __init__(self) -> None:
         self.begun, self.overtaken, self.released = (threading.Event() for _ in range(3))
@@ -46,35 +49,46 @@ class Held:
         return self._first.acquire(blocking=False)
 
     def wait(self, until_released: bool = False) -> None:
-        """Wait until something has overtaken; then, if asked, until the test lets go."""
+        """Wait until overtaken, and if asked, until the test releases it."""
         self.begun.set()
         if self.overtaken.wait(MOMENT) and until_released:
             self.released.wait(LONG)
 
 
-held = Held()
+held = Held()  # by the newest of the functions below
 overlaps: list[list[str]] = []
-order: list[str] = []  # to whom a message was sent
+order: list[str] = []  # the clients that a message was sent to
 not_found: list[int] = []  # ids of messages
+options: list[bool] = []  # of TCP_NODELAY
+inside: list[str] = []  # what was written inside a frame
+pending: dict[int, int] = {}  # by socket, how many bytes the last `send` left
+
+
+def hold() -> Held:
+    """Return what the next function holds, and `is_held` and `release` speak of."""
+    global held
+    held = Held()
+    return held
 
 
 def is_held() -> bool:
-    """Return whether the call that is to be held has come."""
+    """Return whether the thread that is to be held is there."""
     return held.begun.is_set()
 
 
 def release() -> None:
-    """Let go what is held."""
+    """Let the held thread go on."""
     held.released.set()
 
 
-def keep(database: str, room: str, author: str, text: str) -> dict:
-    """Keep a message of which the app knows nothing."""
-    return store.Store(database).add(room, author, text)
+def store_messages(database: str, room: str, author: str, text: str, count: int) -> dict:
+    """Store messages that the app doesn't know of. Return the last of them."""
+    board = store.Store(database)
+    return [board.add(room, author, text) for _ in range(count)][-1]
 
 
 def kind_of(event: object) -> str:
-    """Return the `type` of a message that is sent as text; empty for anything else."""
+    """Return the `type` of a message that is sent as text, or "" for anything else."""
     if not isinstance(event, TextMessage):
         return ""
     try:
@@ -84,7 +98,7 @@ def kind_of(event: object) -> str:
 
 
 def around_add(before: Callable[[], None] | None, after: Callable[[], None] | None) -> None:
-    """Do something before and after each message is kept."""
+    """Do something before and after each message is stored."""
     real = store.Store.add
 
     def add(*args: object, **options: object) -> dict:
@@ -98,8 +112,8 @@ def around_add(before: Callable[[], None] | None, after: Callable[[], None] | No
     store.Store.add = add
 
 
-def around_send(before: Callable[[object, object], None]) -> None:
-    """Do something before each message is made a frame."""
+def before_send(before: Callable[[object, object], None]) -> None:
+    """Do something before a message is turned into a frame."""
     real = wsproto.WSConnection.send
 
     def send(self: wsproto.WSConnection, event: object) -> bytes:
@@ -109,26 +123,50 @@ def around_send(before: Callable[[object, object], None]) -> None:
     wsproto.WSConnection.send = send
 
 
-def hold_kept() -> None:
-    """Hold the first message between its commit and its publication, until another is sent."""
+def when_sent(kind: str, action: Callable[[], None]) -> None:
+    """Do something before each message of a type is sent."""
+    before_send(lambda ws, event: action() if kind_of(event) == kind else None)
+
+
+def hold_stored() -> None:
+    """Hold the first thread that stores a message until another thread's message is sent.
+
+    It is held after the commit, when it releases the turn, and before it publishes.
+    """
+    mine, threads = hold(), []
+
+    def wait() -> None:
+        if threads == [threading.get_ident()]:
+            mine.wait()
 
     def after() -> None:
-        if held.first():
-            held.wait()
+        if mine.first():
+            threads.append(threading.get_ident())
+            wait()
 
     around_add(None, after)
-    around_send(lambda ws, event: held.overtaken.set() if kind_of(event) == "message" else None)
+    replace_turn(wait)
+    publish = getattr(hub.Hub, "publish", None)
+    if publish:
+
+        def held_publish(self: hub.Hub, room: str, message: dict) -> None:
+            wait()
+            publish(self, room, message)
+
+        hub.Hub.publish = held_publish
+    when_sent("message", mine.overtaken.set)
 
 
 def hold_commit() -> None:
     """Hold the first message before its commit, until something of it is sent."""
+    mine = hold()
 
     def before() -> None:
-        if held.first():
-            held.wait(until_released=True)
+        if mine.first():
+            mine.wait(until_released=True)
 
     around_add(before, None)
-    around_send(lambda ws, event: held.overtaken.set() if kind_of(event) == "message" else None)
+    when_sent("message", mine.overtaken.set)
 
 
 def look_again(database: str) -> None:
@@ -141,36 +179,36 @@ def look_again(database: str) -> None:
             if not board.get(message_id):
                 not_found.append(message_id)
 
-    around_send(before)
+    before_send(before)
 
 
-def unkept() -> list[int]:
-    """Return the ids of the messages that were sent and not to be found."""
+def missing() -> list[int]:
+    """Return the ids of the messages that were sent and couldn't be found."""
     return not_found
 
 
 def hold_look(after: bool) -> None:
-    """Hold the first look at the room's last id, before or after it, until a message is kept."""
-    real = store.Store.last_id
+    """Hold the first call of `last_id()`, before or after it, until a message is stored."""
+    mine, real = hold(), store.Store.last_id
 
     def last_id(self: store.Store, room: str) -> int:
-        first = held.first()
+        first = mine.first()
         if first and not after:
-            held.wait(until_released=True)
+            mine.wait(until_released=True)
         found = real(self, room)
         if first and after:
-            held.wait(until_released=True)
+            mine.wait(until_released=True)
         return found
 
     store.Store.last_id = last_id
-    around_add(None, held.overtaken.set)
+    around_add(None, mine.overtaken.set)
 
 
 class Turn:
-    """The hub's turn. Who gives it up first is held, until a message is kept."""
+    """The hub's turn. It calls `released()` in each thread that has released it."""
 
-    def __init__(self, turn: threading.RLock) -> None:
-        self._turn, self._depth = turn, 0
+    def __init__(self, turn: threading.RLock, released: Callable[[], None]) -> None:
+        self._turn, self._depth, self._released = turn, 0, released
 
     def acquire(self, *args: object, **options: object) -> bool:
         """Take the turn."""
@@ -179,12 +217,12 @@ class Turn:
         return taken
 
     def release(self) -> None:
-        """Give the turn up."""
+        """Release the turn."""
         self._depth -= 1
         last = not self._depth
         self._turn.release()
-        if last and held.first():
-            held.wait(until_released=True)
+        if last:
+            self._released()
 
     __enter__ = acquire
 
@@ -192,114 +230,211 @@ class Turn:
         self.release()
 
 
-def hold_turn() -> None:
-    """Hold whoever gives up the hub's turn first, until a message is kept. A hub may have none."""
+def replace_turn(released: Callable[[], None]) -> None:
+    """Call `released()` in each thread that has released a hub's turn. A hub may have none."""
     for each in objects(hub.Hub):
         if hasattr(each, "turn"):
-            each.turn = Turn(each.turn)
-    around_add(None, held.overtaken.set)
+            each.turn = Turn(each.turn, released)
+
+
+def hold_turn() -> None:
+    """Hold the first thread that releases the hub's turn, until a message is stored."""
+    mine = hold()
+
+    def released() -> None:
+        if mine.first():
+            mine.wait(until_released=True)
+
+    replace_turn(released)
+    around_add(None, mine.overtaken.set)
 
 
 def hold_members() -> None:
-    """Hold the first look at who is in a room, after it, until a presence is sent."""
-    real = hub.Hub.members
+    """Hold the first call of `members()`, after it, until a presence is sent."""
+    mine, real = hold(), hub.Hub.members
 
     def members(self: hub.Hub, room: str) -> list[str]:
         found = real(self, room)
-        if held.first():
-            held.wait()
+        if mine.first():
+            mine.wait()
         return found
 
     hub.Hub.members = members
-    around_send(lambda ws, event: held.overtaken.set() if kind_of(event) == "presence" else None)
+    when_sent("presence", mine.overtaken.set)
 
 
 def hold_greeting() -> None:
-    """Hold whoever has sent the first welcome, until a message is kept."""
-    real = simple_websocket.Server.send
+    """Hold the thread that has sent the first welcome, until a message is stored."""
+    mine, real = hold(), simple_websocket.Server.send
 
     def send(self: simple_websocket.Server, data: object) -> None:
         real(self, data)
-        if '"welcome"' in str(data) and held.first():
-            held.wait(until_released=True)
+        if '"welcome"' in str(data) and mine.first():
+            mine.wait(until_released=True)
 
     simple_websocket.Server.send = send
-    around_add(None, held.overtaken.set)
+    around_add(None, mine.overtaken.set)
 
 
 def hold_presence(observer: str) -> None:
-    """Hold the next presence, or what sends it to the observer, until another overtakes it."""
-    theirs, real = connections([observer]), hub.Hub.publish
+    """Hold the next presence, or the thread that sends it to the observer, until overtaken."""
+    mine, theirs, real = hold(), connections([observer]), hub.Hub.publish
 
     def publish(self: hub.Hub, room: str, message: dict) -> None:
-        if message["type"] == "presence" and held.first():
-            held.wait()
+        if message["type"] == "presence" and mine.first():
+            mine.wait()
         real(self, room, message)
 
     def before(ws: object, event: object) -> None:
         if id(ws) in theirs and kind_of(event) == "presence":
-            if held.first():
-                held.wait()
+            if mine.first():
+                mine.wait()
             else:
-                held.overtaken.set()
+                mine.overtaken.set()
 
     hub.Hub.publish = publish
-    around_send(before)
+    before_send(before)
 
 
 def hold_send(who: str, kind: str) -> None:
-    """Hold the first message of a kind that goes to somebody, until another thread sends there."""
-    theirs = connections([who])
-    busy = []
+    """Hold the first message of a type to this client, until another thread sends to it."""
+    mine, theirs, busy = hold(), connections([who]), []
 
     def before(ws: object, event: object) -> None:
         if id(ws) not in theirs or not kind_of(event):
             return
         if busy:
             overlaps.append([busy[0], kind_of(event)])
-            held.overtaken.set()
-        elif kind_of(event) == kind and held.first():
+            mine.overtaken.set()
+        elif kind_of(event) == kind and mine.first():
             busy.append(kind)
-            held.wait()
+            mine.wait()
             busy.clear()
 
-    around_send(before)
+    before_send(before)
 
 
 def overlapped() -> list[list[str]]:
-    """Return the kinds of two messages that were on their way to one client at the same time."""
+    """Return the types of two messages that were being sent to one client at the same time."""
     return overlaps
 
 
+class TestSocket:
+    """A socket whose writes a test controls. All else is the socket's own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sock, name)
+
+
+class HeldSocket(TestSocket):
+    """It writes the first large frame in two parts, and waits in between for another write."""
+
+    def send(self, data: bytes) -> int:
+        """Write the data, and return its length."""
+        if len(data) > LARGE and held.first():
+            half = len(data) // 2
+            self._sock.sendall(data[:half])
+            held.wait()
+            self._sock.sendall(data[half:])
+            held.released.set()
+        else:
+            if held.begun.is_set() and not held.released.is_set():
+                inside.append(data.hex(" "))
+                held.overtaken.set()
+            self._sock.sendall(data)
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Write the data."""
+        self.send(data)
+
+
+class PartSocket(TestSocket):
+    """It writes at most `PART` bytes for each `send`, as a socket with a timeout may do."""
+
+    def send(self, data: bytes) -> int:
+        """Write the start of the data, and return how many bytes that are."""
+        written = self._sock.send(bytes(data[:PART]))
+        pending[id(self)] = len(data) - written
+        return written
+
+
+def hold_large_write() -> None:
+    """From now on, write the first large frame of a new connection in two parts."""
+    hold()
+    use_socket(HeldSocket)
+
+
+def written_inside() -> list[str]:
+    """Return what was written inside of a frame, in hex."""
+    return inside
+
+
+def write_parts() -> None:
+    """From now on, let each `send` of a new connection's socket write only a part."""
+    use_socket(PartSocket)
+
+
+def unwritten() -> int:
+    """Return how many bytes were left when `send` was called last."""
+    return sum(pending.values())
+
+
+def use_socket(kind: type[TestSocket]) -> None:
+    """Give each new connection such a socket, before a handler sees it."""
+    real = simple_websocket.Server.handshake
+
+    def handshake(self: simple_websocket.Server) -> None:
+        real(self)
+        self.sock = kind(self.sock)
+
+    simple_websocket.Server.handshake = handshake
+
+
 def note_order(authors: list[str]) -> None:
-    """From now on, note to which of these clients a message is sent."""
+    """From now on, note which of these clients each message is sent to."""
     theirs = {id_: author for author in authors for id_ in connections([author])}
 
     def before(ws: object, event: object) -> None:
         if id(ws) in theirs and kind_of(event) == "message":
             order.append(theirs[id(ws)])
 
-    around_send(before)
+    before_send(before)
 
 
 def noted_order() -> list[str]:
-    """Return to whom a message was sent, in that order."""
+    """Return the clients that messages were sent to, in that order."""
     return order
 
 
 def lose(authors: list[str], error: str) -> None:
-    """From now on, let every message to these clients fail as one to a connection that has gone."""
+    """From now on, let every send to these clients fail, as after a disconnect."""
     theirs = connections(authors)
 
     def before(ws: object, event: object) -> None:
         if id(ws) in theirs:
             raise ERRORS[error]()
 
-    around_send(before)
+    before_send(before)
+
+
+def lose_welcome() -> None:
+    """Let the send of the first welcome fail."""
+    mine = hold()
+
+    def action() -> None:
+        if mine.first():
+            mine.begun.set()
+            raise ERRORS["BrokenPipeError"]()
+
+    when_sent("welcome", action)
 
 
 def crash(word: str) -> None:
-    """Let a request with this word in it end its conversation by an exception."""
+    """Let each request with this word in it raise an exception in its handler."""
     real = protocol.Session.handle
 
     def handle(self: protocol.Session, data: str | bytes) -> dict:
@@ -311,7 +446,7 @@ def crash(word: str) -> None:
 
 
 def flood(room: str, threads: int, posts: int) -> None:
-    """Begin to post from several threads at once, as over HTTP: texts of the form "thread post"."""
+    """Start to post from several threads at once, as over HTTP: texts of the form "thread post"."""
     app = next(o for o in objects(Flask) if any(r.rule[:7] == "/rooms/" for r in o.url_map._rules))
     start = threading.Barrier(threads)
 
@@ -326,7 +461,7 @@ def flood(room: str, threads: int, posts: int) -> None:
 
 
 def publish_large(room: str, threads: int, posts: int, size: int) -> None:
-    """Begin to publish messages of so many characters from several threads at once."""
+    """Start to publish messages of so many characters from several threads at once."""
     the_hub = next(iter(objects(hub.Hub)))
     start = threading.Barrier(threads)
 
@@ -345,25 +480,46 @@ def start_threads(count: int, work: Callable[[int], None]) -> None:
         threading.Thread(target=work, args=(number,), daemon=True).start()
 
 
+def watch_no_delay() -> None:
+    """From now on, note at each welcome whether the connection has TCP_NODELAY."""
+    real = simple_websocket.Server.send
+
+    def send(self: simple_websocket.Server, data: object) -> None:
+        if '"welcome"' in str(data):
+            option = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            options.append(bool(option))
+        real(self, data)
+
+    simple_websocket.Server.send = send
+
+
 def no_delay() -> list[bool]:
-    """Return of each open connection whether TCP_NODELAY is set."""
-    open_ = [ws.sock for ws in objects(simple_websocket.Server) if ws.sock.fileno() >= 0]
-    return [bool(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) for each in open_]
+    """Return what was noted, for each connection."""
+    return options
 
 
-def left_over(rooms: list[str]) -> dict[str, int]:
-    """Return how many connections are still in memory, and how many of these rooms."""
+def open_connections() -> int:
+    """Return how many connections are open."""
+    return sum(ws.sock.fileno() >= 0 for ws in objects(simple_websocket.Server))
+
+
+def left_over(rooms: list[str], authors: list[str]) -> dict[str, int]:
+    """Return how many connections are in memory, and how many of these rooms and authors."""
     gc.collect()
-    names, found = set(rooms), set()
-    ours = (id(names), id(found), id(rooms))
+    wanted, found = {*rooms, *authors}, set()
+    ours = (id(wanted), id(found), id(rooms), id(authors))
     for each in containers():
         if id(each) not in ours:
-            found.update(key for key in list(each) if type(key) is str and key in names)
-    return {"connections": len(objects(simple_websocket.Server)), "rooms": len(found)}
+            found.update(key for key in list(each) if type(key) is str and key in wanted)
+    return {
+        "connections": len(objects(simple_websocket.Server)),
+        "rooms": len(found.intersection(rooms)),
+        "authors": len(found.intersection(authors)),
+    }
 
 
 def containers() -> Iterator[dict | set | list | tuple | deque]:
-    """Go through what may keep a name. What holds nothing but atoms, gc does not track itself."""
+    """Yield all objects that may contain a name. gc doesn't track dicts of atoms by itself."""
     kinds = (dict, set, list, tuple, deque)
     for each in gc.get_objects():
         if issubclass(type(each), kinds):
