@@ -1,20 +1,20 @@
-"""Five clients that fall asleep: `asleep.py PORT` has them say bye, and answer nothing after it."""
+"""Open five connections, send bye on each, and answer nothing after it: `asleep.py PORT`."""
 
 import socket
 import sys
 import time
 
-SECONDS = 3.0  # for which the server is watched
+SECONDS = 3.0  # how long the server is watched
 HANDSHAKE = (
     b"GET /echo?name=ada HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-BYE = b"\x81\x83\x00\x00\x00\x00bye"  # a frame of text, masked with zeros
+BYE = b"\x81\x83\x00\x00\x00\x00bye"  # a text frame, masked with zeros
 
 
 def main() -> None:
-    """Print how many of the five the server has let go of."""
+    """Print how many of the five connections the server has ended."""
     clients = [open_and_say_bye(int(sys.argv[1])) for _ in range(5)]
     end = time.monotonic() + SECONDS
     let_go = sum(has_ended(client, end) for client in clients)
@@ -22,16 +22,16 @@ def main() -> None:
 
 
 def open_and_say_bye(port: int) -> socket.socket:
-    """Return a client that the server has let in, and that has said bye."""
+    """Return a client that has connected and sent bye."""
     client = socket.create_connection(("127.0.0.1", port))
     client.sendall(HANDSHAKE)
-    client.recv(4096)  # A frame that came with the handshake might be lost.
+    client.recv(4096)  # A frame sent together with the handshake might be lost.
     client.sendall(BYE)
     return client
 
 
 def has_ended(client: socket.socket, end: float) -> bool:
-    """Whether the server ends TCP before `end`, on the clock of time.monotonic()."""
+    """Return whether the server ends TCP before `end`, on the clock of time.monotonic()."""
     try:
         client.settimeout(max(0.1, end - time.monotonic()))
         while client.recv(4096):

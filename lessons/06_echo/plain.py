@@ -1,4 +1,4 @@
-"""A first try at a WebSocket: an echo, as short as it can be."""
+"""A first attempt at a WebSocket server: the shortest possible echo."""
 
 from flask import Flask
 from flask_sock import Sock
@@ -11,7 +11,7 @@ sock = Sock(app)
 
 @sock.route("/echo")
 def echo(ws):
-    """Answer each message of a connection."""
+    """Reply to each message of a connection."""
     number = 0
     while True:
         number += 1

@@ -29,7 +29,7 @@ def guarded(handler: Callable[..., None]) -> Callable[..., None]:
         # --8<-- [start:crash] Catch every other exception: log it, and `close()` with 1011.
         except Exception:
             current_app.logger.exception("The handler of %s failed.", request.path)
-            close(ws, 1011, "internal error")
+            close(ws, 1011, "the server failed")
         # --8<-- [end:crash]
         hang_up(ws)
 

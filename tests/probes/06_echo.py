@@ -1,10 +1,13 @@
 """What the tests of lesson 6 do inside the app's process."""
 
 import builtins
+import gc
 import socket
+import threading
 
 from flask import request
 from simple_websocket import ConnectionClosed, Server
+from werkzeug.exceptions import NotFound
 from wsproto.utilities import LocalProtocolError
 
 HANDSHAKE = {
@@ -21,12 +24,12 @@ ERRORS = {
     "TimeoutError": TimeoutError("timed out"),
     "OSError": OSError(9, "Bad file descriptor"),
 }
-HELD: list[str] = []  # The calls that wait, or have waited, for their client to go.
+HELD: list[str] = []  # The calls that wait, or have waited, for their client to disconnect.
 
 
 def hold(method: str) -> None:
-    """Have the next call of `ws.send` or `ws.close` look whether the client is there, and write
-    when it has gone: a moment that in life comes once in a thousand times.
+    """Let the next call of `ws.send` or `ws.close` find the client connected, and write after it
+    has disconnected. By itself, this happens once in thousands of calls.
     """
     real = getattr(Server, method)
 
@@ -34,7 +37,7 @@ def hold(method: str) -> None:
         if HELD:
             return real(ws, *args, **options)
         HELD.append(method)
-        ws.thread.join(60)  # The library's thread, which ends when the client has gone.
+        ws.thread.join(60)  # The library's thread ends when the client disconnects.
         try:
             ws.connected = True  # It was, when the call began.
             return real(ws, *args, **options)
@@ -50,23 +53,50 @@ def is_held() -> bool:
 
 
 class Surprise(Exception):
-    """What no list of errors has."""
+    """An error that no list of errors contains."""
 
 
-def break_mean(error: str, words: str) -> None:
-    """Give `mean` another bug: it raises an error, by its name, that says these words."""
+def break_mean(error: str, words: str, name: str) -> None:
+    """Replace `mean` by a function of another name that raises an error with these words."""
     import replies
 
-    kind = getattr(builtins, error, Surprise)
+    kind = NotFound if error == "NotFound" else getattr(builtins, error, Surprise)
 
     def mean(numbers: list[str]) -> str:
         raise kind(words)
 
+    mean.__code__ = mean.__code__.replace(co_name=name, co_filename=f"{name}.py")
     replies.mean = mean
 
 
+def wake_nobody() -> None:
+    """Lose the event that the library sets when a message is too long.
+
+    The library sets it before it marks the connection as closed, so that a handler may clear it,
+    find the connection open, and wait again. By itself, this happens in about half of all cases.
+    """
+    real = Server._handle_events
+
+    def handle_events(ws) -> bool:
+        event, ws.event = ws.event, threading.Event()
+        goes_on, is_set = real(ws), ws.event.is_set()
+        ws.event = event
+        too_long = ws.max_message_size and ws.incoming_message_len > ws.max_message_size
+        if is_set and not too_long:
+            event.set()
+        return goes_on
+
+    Server._handle_events = handle_events
+
+
+def connections() -> int:
+    """Return how many WebSockets the process still refers to."""
+    gc.collect()
+    return sum(type(thing) is Server for thing in gc.get_objects())
+
+
 def end_handler() -> None:
-    """Have `ws.receive` raise ConnectionClosed, so that handlers end while the client is there."""
+    """Let `ws.receive` raise ConnectionClosed, so that handlers end before their clients do."""
 
     def receive(ws, *args, **options):
         raise ConnectionClosed(1006, "")
@@ -78,11 +108,15 @@ def raised_by_send(error: str) -> str:
     """Return the name of what `send()` raises when `ws.send()` raises an error, by its name."""
     import app
 
+    import closing
+
+    send = getattr(closing, "send", None) or getattr(app, "send", None)
+
     def fail(data: object) -> None:
         raise ERRORS[error]
 
-    if not hasattr(app, "send"):
-        return "ConnectionClosed"  # It is written in another way, which the other tests judge.
+    if send is None:
+        return "ConnectionClosed"  # It is written in another way, which the other tests check.
     ours, theirs = socket.socketpair()
     context = app.create_app({}).test_request_context(
         "/echo?name=ada", headers=HANDSHAKE, environ_overrides={"werkzeug.socket": ours}
@@ -91,7 +125,7 @@ def raised_by_send(error: str) -> str:
         ws = Server.accept(request.environ)
         ws.send = fail
         try:
-            app.send(ws, "hi")
+            send(ws, "hi")
         except ConnectionClosed:
             return "ConnectionClosed"
         except Exception as raised:
