@@ -129,6 +129,9 @@ class Lanes:
         self._idle: list[Lane] = []
         self._busy: list[Lane] = []
         self._apart: set[int] = set()  # places of tests that were run by themselves
+        # Places of tests that began before what they need had passed, with what they reported.
+        self._ahead: dict[int, list[dict]] = {}
+        self._dropped: set[int] = set()  # places of those that count for nothing
         self._one_by_one = False
         # Nothing more is said on stdin during a job: what can be read there is its end.
         self._selector.register(0, selectors.EVENT_READ)
@@ -142,39 +145,70 @@ class Lanes:
         self._idle.append(lane)
 
     def run(self) -> None:
-        """Run all the tests, those of a task after those of the tasks that it needs."""
-        while self._begin_what_can() or self._busy:
+        """Run all the tests. One that needs a task counts only if that task has passed."""
+        self._begin_what_can()
+        while self._awaited() and not self._grading.over:
             for key, _ in self._selector.select():
                 if key.data is None:  # Whoever wanted to know has gone.
                     os.killpg(0, signal.SIGKILL)
                 self._take(key.data)
-            if self._grading.over:
-                break
+            self._begin_what_can()
         for lane in self._idle:
             lane.close()
         for lane in self._busy:
             lane.kill()
 
-    def _begin_what_can(self) -> bool:
-        """Start tests in idle lanes. Returns whether anything came of it."""
-        came = False
+    def _awaited(self) -> bool:
+        """Whether a test runs that counts, or may count."""
+        return any(lane.place not in self._dropped for lane in self._busy)
+
+    def _begin_what_can(self) -> None:
+        """Start tests in idle lanes: first those whose needs have passed, then others ahead."""
+        while self._decide_ahead() or self._begin_ready():
+            pass
+        while self._idle and self._todo and not self._one_by_one:
+            self._ahead[self._todo[0]] = []
+            self._begin(self._todo.popleft())
+
+    def _begin_ready(self) -> bool:
+        """Start what has all it needs. Returns whether a task was found to be blocked."""
+        blocked = False
         for place in list(self._todo):
-            task_id = plugin.task_of(self._items[place])
+            task_id = self._task(place)
             if self._grading.waits(task_id):
                 continue
             if why := self._grading.blocked(task_id):
                 self._grading.note(task_id, "blocked", why, 0.0, place=place)
+                blocked = True
             elif self._idle and not (self._one_by_one and self._busy):
-                lane = self._idle.pop()
-                lane.begin(place)
-                self._busy.append(lane)
+                self._begin(place)
                 if self._one_by_one:
                     self._apart.add(place)
             else:
                 break
             self._todo.remove(place)
-            came = True
-        return came and bool(self._busy or self._todo)
+        return blocked
+
+    def _begin(self, place: int) -> None:
+        lane = self._idle.pop()
+        lane.begin(place)
+        self._busy.append(lane)
+
+    def _decide_ahead(self) -> bool:
+        """Take the reports of tests that began ahead, or drop them. Returns whether there were."""
+        decided = [p for p in self._ahead if not self._grading.waits(self._task(p))]
+        for place in decided:
+            held = self._ahead.pop(place)
+            if why := self._grading.blocked(self._task(place)):
+                self._dropped.add(place)
+                self._grading.note(self._task(place), "blocked", why, 0.0, place=place)
+            else:
+                for message in held:
+                    self._report(place, message)
+        return bool(decided)
+
+    def _task(self, place: int) -> str:
+        return plugin.task_of(self._items[place])
 
     def _take(self, lane: Lane) -> None:
         messages = lane.read()
@@ -187,11 +221,15 @@ class Lanes:
                 self._busy.remove(lane)
                 self._idle.append(lane)
             elif not self._run_apart(lane.place, message):
-                self._note(lane.place, message)
+                self._report(lane.place, message)
 
-    def _note(self, place: int, message: dict) -> None:
-        report, again = message["report"], message["again"]
-        self._grading.note(message["task"], *report, again=again, place=place)
+    def _report(self, place: int, message: dict) -> None:
+        """Take a report, or hold it until it is known whether the test counts."""
+        if place in self._ahead:
+            self._ahead[place].append(message)
+        elif place not in self._dropped:
+            report, again = message["report"], message["again"]
+            self._grading.note(message["task"], *report, again=again, place=place)
 
     def _run_apart(self, place: int, message: dict) -> bool:
         """Whether the test is to be run again, by itself, since two were in each other's way."""
@@ -199,6 +237,7 @@ class Lanes:
         if status != "failed" or place in self._apart or not any(text in said for text in TAKEN):
             return False
         self._one_by_one = True
+        self._ahead.pop(place, None)
         self._todo.appendleft(place)
         return True
 
@@ -207,7 +246,7 @@ class Lanes:
         self._selector.unregister(lane.reports)
         lane.close()
         self._busy.remove(lane)
-        task_id = plugin.task_of(self._items[lane.place])
-        message = "The grader ended before it could judge this."
-        self._grading.note(task_id, "error", message, 0.0, place=lane.place)
+        report = ("error", "The grader ended before it could judge this.", 0.0)
+        message = {"task": self._task(lane.place), "report": report, "again": False}
+        self._report(lane.place, message)
         self._add()

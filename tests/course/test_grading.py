@@ -197,7 +197,6 @@ def test_a_file_of_the_graders_that_the_code_changes_is_named_and_nothing_counts
 
     tasks = grade(tree)
 
-    assert tasks["one"][0] == "passed"
     assert tasks["two"][0] == "error"
     assert "tests/test_01_tiny.py, a file of the grader, changed" in tasks["two"][2]
 
@@ -234,6 +233,15 @@ def test_the_same_graders_grade_again_and_again(tree):
     tasks = grade(tree, "lessons/01_tiny", "lessons/01_tiny", "solutions/01_tiny")
 
     assert {status for status, *_ in tasks.values()} == {"passed"}
+
+
+def test_a_test_that_began_ahead_counts_for_nothing_if_its_need_fails(tree):
+    answer(tree, "return 2", "return 3")  # `three` needs `two`, and begins beside it.
+
+    tasks = grade(tree)
+
+    assert tasks["two"][0] == "failed"
+    assert tasks["three"][:2] == ["blocked", 0]
 
 
 def test_without_fork_all_is_the_same(tree):
