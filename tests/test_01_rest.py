@@ -9,7 +9,7 @@ import pytest
 
 from course.grading import Answer, Client, expect, task
 from course.grading.expect import Unmet
-from course.grading.stage import in_threads
+from course.grading.waiting import in_threads
 
 JSON = {"Content-Type": "application/json"}
 FIELDS = ["author", "id", "room", "sent_at", "text"]

@@ -14,7 +14,7 @@ import pytest
 
 from course.grading import Answer, Program, expect, task
 from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
-from course.grading.stage import eventually
+from course.grading.waiting import eventually
 
 JSON = {"Content-Type": "application/json"}
 COST = ["requests", "empty", "bytes_sent", "bytes_received", "messages", "mean_age"]

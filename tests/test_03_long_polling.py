@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from course.grading import Answer, Program, Server, expect, task
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet
 from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
-from course.grading.stage import SECONDS, begin, eventually
+from course.grading.waiting import PATIENCE, SECONDS, begin, eventually
 
 PROBES = Path(__file__).parent / "probes" / "03_long_polling.py"
 JSON = {"Content-Type": "application/json"}

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from course.grading import Program, Server, expect, task
-from course.grading.children import PATIENCE
 from course.grading.events import EventReader, parsed
 from course.grading.expect import in_json
 from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard
-from course.grading.stage import eventually
+from course.grading.waiting import PATIENCE, eventually
 
 PROBE = Path(__file__).parent / "probes" / "04_sse.py"
 SOON = 10.0  # seconds for 15 messages, which need 0.1 s

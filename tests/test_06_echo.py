@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from course.grading import Server, expect, task
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet
 from course.grading.sockets import CLOSE, TEXT, RawSocket, Socket
-from course.grading.stage import SECONDS, eventually, in_threads
+from course.grading.waiting import PATIENCE, SECONDS, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "06_echo.py"
 MAX_MESSAGE = 65_536  # bytes or characters, as in app.py

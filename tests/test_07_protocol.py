@@ -12,7 +12,7 @@ from course.grading import Server, Stage, equal, expect, task
 from course.grading.asyncapi import described
 from course.grading.expect import Unmet
 from course.grading.sockets import Socket
-from course.grading.stage import in_threads
+from course.grading.waiting import in_threads
 from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "07_protocol.py"

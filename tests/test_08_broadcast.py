@@ -18,7 +18,7 @@ from course.grading.asyncapi import described
 from course.grading.expect import Unmet
 from course.grading.raw import Raw
 from course.grading.sockets import CLOSE
-from course.grading.stage import begin, eventually, in_threads
+from course.grading.waiting import begin, eventually, in_threads
 from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "08_broadcast.py"

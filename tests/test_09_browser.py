@@ -14,7 +14,7 @@ import pytest
 from course.grading import Server, Stage, expect, task
 from course.grading.browser import Browser, Tab
 from course.grading.expect import shown
-from course.grading.stage import eventually
+from course.grading.waiting import eventually
 
 pytestmark = pytest.mark.busy  # A browser has its own work to do while a test waits for it.
 

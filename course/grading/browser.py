@@ -17,9 +17,8 @@ import pytest
 from playwright.async_api import BrowserContext, Error, Route, WebSocket, async_playwright
 from playwright.async_api import TimeoutError as TooLate
 
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, shown
-from course.grading.stage import LASTING, SECONDS
+from course.grading.waiting import LASTING, PATIENCE, SECONDS
 from course.lesson import needs
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work

@@ -19,9 +19,10 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from course.grading.waiting import PATIENCE
+
 CHILD = Path(__file__).with_name("child.py")
 ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
-PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
 KEPT = 2**20  # bytes of a stream that are kept; the rest is read and thrown away

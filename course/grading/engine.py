@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.grading.children import ADDRESS, PATIENCE, Template, can_fork
+from course.grading.children import ADDRESS, Template, can_fork
+from course.grading.waiting import PATIENCE
 from course.lesson.lessons import ROOT, lessons
 from course.report import LessonResult, TaskResult
 

@@ -7,9 +7,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, equal, shown
-from course.grading.stage import SECONDS
+from course.grading.waiting import PATIENCE, SECONDS
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import pytest
 
 from course.grading import plugin
 from course.grading.children import Child
-from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
+from course.grading.waiting import LASTING
 
 # How the systems say that a port is taken: a learner's code may hold one of its own, and would
 # then be in its own way.

@@ -9,8 +9,9 @@ import pytest
 from course.grading.card import card
 from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
-from course.grading.stage import LASTING, Stage
+from course.grading.stage import Stage
 from course.grading.verdicts import Grading
+from course.grading.waiting import LASTING
 from course.lesson.lessons import ROOT, pictures
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()

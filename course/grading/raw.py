@@ -12,9 +12,8 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, shown
-from course.grading.stage import SECONDS
+from course.grading.waiting import PATIENCE, SECONDS
 
 CHUNK = 65536  # bytes read at once
 SHOWN = 24  # bytes of what goes by that stand on the wire

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
-from course.grading.children import PATIENCE
-from course.grading.stage import SECONDS, Program, Stage
+from course.grading.stage import Program, Stage
 from course.grading.transcript import body_in_words
+from course.grading.waiting import PATIENCE, SECONDS
 
 HEAD = 65536  # bytes; no request of a test is longer
 LONGEST_WAIT = 60.0  # seconds for which a request is held at most

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from course.grading.children import PATIENCE
 from course.grading.expect import Unmet, equal, shown
-from course.grading.stage import SECONDS
+from course.grading.waiting import PATIENCE, SECONDS
 
 GLANCE = 0.05  # seconds between two looks at whether the connection has ended
 MAX_SIZE = 64 * 2**20  # bytes of a message; the library's own limit is not what we test

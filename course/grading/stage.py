@@ -2,33 +2,23 @@
 
 import ast
 import contextlib
-import http.client
-import json
 import random
 import tempfile
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urljoin, urlsplit
 
-from course.grading.children import KEPT, PATIENCE, Child, Trouble, start_fresh
-from course.grading.expect import Unmet, equal, in_json, shown
-from course.grading.transcript import Wire, body_in_words
+from course.grading.children import KEPT, Child, Trouble, start_fresh
+from course.grading.expect import Unmet, in_json, shown
+from course.grading.http import Client
+from course.grading.transcript import Wire
+from course.grading.waiting import PATIENCE, SECONDS, eventually
 
 if TYPE_CHECKING:
     from course.grading.browser import Browser
     from course.grading.events import EventReader
     from course.grading.sockets import RawSocket, Socket
 
-SECONDS = 5.0  # the deadline of what should come at once
-UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
-LONG_BODY = 200  # bytes, from which on a card says how many there are
-# What lasts longer than a test, such as a browser: whoever runs tests closes it at the end.
-LASTING = contextlib.ExitStack()
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty"]
 
 
@@ -226,148 +216,6 @@ class Server:
         return Unmet(expected, f"{got}. {trouble}", where=trouble.where)
 
 
-class Client:
-    """Somebody with an HTTP client. What they send and receive is on the test's wire."""
-
-    def __init__(self, server: Server, who: str, seconds: float) -> None:
-        self.server, self.who, self.seconds = server, who, seconds * PATIENCE
-
-    def get(self, path: str, headers: dict | None = None, **query: object) -> "Answer":
-        """Ask for `path`, with `query` as its query string."""
-        target = f"{path}?{urlencode(query)}" if query else path
-        return self.request("GET", target, headers=headers)
-
-    def post(self, path: str, body: object) -> "Answer":
-        """Post a value as JSON."""
-        headers = {"Content-Type": "application/json"}
-        data = json.dumps(body, ensure_ascii=False).encode()
-        return self.request("POST", path, data, headers=headers)
-
-    def request(
-        self, method: str, target: str, data: bytes = b"", headers: dict | None = None
-    ) -> "Answer":
-        """Send a request as it is, and return its answer, whatever its status.
-
-        `target` is a path with its query, or an absolute URL of this server's. Raises Unmet when
-        no whole answer comes.
-        """
-        wire, headers = self.server.stage.wire, dict(headers or {})
-        target = self._own(target)
-        wire.sent(self.who, _request_in_words(method, target, data, headers))
-        connection = http.client.HTTPConnection(self.server.host, timeout=self.seconds)
-        try:
-            connection.request(method, target, data or None, headers)
-            response = connection.getresponse()
-            endless = response.headers.get_content_type() == "text/event-stream"
-            body = b"" if endless else response.read()
-            answer = Answer(self.server.url, method, target, response, body)
-        except TimeoutError:
-            raise self._nothing(f"nothing for {self.seconds:g} s", method, target) from None
-        except (OSError, http.client.HTTPException):
-            raise self._nothing("the connection ended", method, target) from None
-        finally:
-            connection.close()
-        wire.received(self.who, answer.in_words())
-        return answer
-
-    def _own(self, target: str) -> str:
-        parts = urlsplit(urljoin(self.server.url, target))
-        if parts.netloc != self.server.host:
-            raise Unmet(f"an address on {self.server.url}", target)
-        return parts.path + (f"?{parts.query}" if parts.query else "")
-
-    def _nothing(self, what: str, method: str, target: str) -> Unmet:
-        self.server.stage.wire.received(self.who, what)
-        trouble = self.server.trouble(f"{method} {target} had no answer")
-        return Unmet("an answer", f"{what}. {trouble}", where=trouble.where)
-
-
-class Answer:
-    """An HTTP answer, with what one may expect of it."""
-
-    def __init__(
-        self,
-        server: str,
-        method: str,
-        target: str,
-        response: http.client.HTTPResponse,
-        body: bytes,
-    ) -> None:
-        self.method, self.target, self.url = method, target, server + target
-        self.status, self.reason = response.status, response.reason
-        self.headers, self.body = response.headers, body
-
-    @property
-    def content_type(self) -> str:
-        """The media type, without its parameters; empty where there is none."""
-        return self.headers.get_content_type() if "Content-Type" in self.headers else ""
-
-    def in_words(self) -> str:
-        """Return status and body as one line."""
-        body = body_in_words(self.body, self.content_type)
-        tag = f" (ETag: {self.headers['ETag']})" if "ETag" in self.headers else ""
-        return f"{self.status} {self.reason}{tag} {body}".rstrip()
-
-    def expect_status(self, status: int, next: str = "") -> None:
-        """Hold the status."""
-        if self.status != status:
-            expected = f"{_status(status)} to {self.method} {shown(self.target, 200)}"
-            raise Unmet(expected, _status(self.status), next)
-
-    def json(self, status: int = 200) -> object:
-        """Hold the status and the type, and return the JSON of the body."""
-        self.expect_status(status)
-        if self.content_type != "application/json":
-            got = self.content_type or "no Content-Type"
-            raise Unmet("Content-Type: application/json", got, "Flask does this for a dict.")
-        return self._parsed()
-
-    def _parsed(self) -> object:
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            text = self.body.decode("utf-8", "replace")
-            raise Unmet("a body that is JSON", shown(text)) from None
-
-    def expect_json(self, expected: object, status: int = 200, next: str = "") -> None:
-        """Hold status and body, values by their exact type."""
-        got = self.json(status)
-        if not equal(got, expected):
-            raise Unmet(shown(expected), shown(got), next)
-
-    def expect_problem(self, status: int, next: str = "") -> None:
-        """Hold a refusal: the status, and a problem document (RFC 9457, section 3)."""
-        self.expect_status(status, next)
-        if self.content_type != "application/problem+json":
-            got = self.content_type or "no Content-Type"
-            raise Unmet("Content-Type: application/problem+json", got)
-        document = self._parsed()
-        if not isinstance(document, dict):
-            raise Unmet("a JSON object as the problem", shown(document))
-        if not equal(document.get("status", status), status):
-            raise Unmet(f'"status": {status} in the problem', shown(document))
-        said = [document[name] for name in ("title", "detail") if name in document]
-        if not said or not all(isinstance(text, str) and text.strip() for text in said):
-            raise Unmet('"title" or "detail" as a sentence in the problem', shown(document))
-
-
-def _request_in_words(method: str, target: str, data: bytes, headers: dict) -> str:
-    """Return a request as one line, with what is unusual about its body before it."""
-    content_type = headers.get("Content-Type", "")
-    odd = [] if content_type in ("", "application/json") else [content_type]
-    odd += [f"{len(data):,} bytes"] if len(data) > LONG_BODY else []
-    odd += [f"{name}: {value}" for name, value in headers.items() if name not in UNSAID]
-    said = f" ({', '.join(odd)})" if odd else ""
-    return f"{method} {target}{said} {body_in_words(data, content_type)}".rstrip()
-
-
-def _status(code: int) -> str:
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
-
-
 class Program:
     """A program of the learner's that runs."""
 
@@ -449,54 +297,3 @@ class Program:
     def err(self) -> str:
         """What it has printed on stderr so far."""
         return self._child.err.text
-
-
-def eventually(
-    met: Callable[[], bool], expected: str, got: Callable[[], object], seconds: float = SECONDS
-) -> None:
-    """Wait until `met()`. Raises Unmet with what is there instead when that does not come."""
-    deadline = time.monotonic() + seconds * PATIENCE
-    while not met():
-        if time.monotonic() > deadline:
-            raise Unmet(f"{expected}, within {seconds * PATIENCE:g} s", shown(got()))
-        time.sleep(0.01)
-
-
-def begin(work: Callable[[], object]) -> Future:
-    """Start the work in a thread of its own. Returns its future, whose `result()` waits for it."""
-    future: Future = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
-def in_threads(work: list[Callable[[], object]], seconds: float = 12 * SECONDS) -> list:
-    """Do all of it at once, a thread each; return the results in order.
-
-    Raises the first error of any of them, and Unmet when one does not end.
-    """
-    results: list = [None] * len(work)
-    errors: list[BaseException] = []
-
-    def one(index: int) -> None:
-        try:
-            results[index] = work[index]()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=one, args=(i,), daemon=True) for i in range(len(work))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(seconds * PATIENCE)
-    if errors:
-        raise errors[0]
-    if any(thread.is_alive() for thread in threads):
-        raise Unmet("every client to be served", f"some were not within {seconds * PATIENCE:g} s")
-    return results

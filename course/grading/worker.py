@@ -14,8 +14,8 @@ import pytest
 
 from course.grading import lanes, plugin
 from course.grading.children import ADDRESS, Child, can_fork
-from course.grading.stage import LASTING
 from course.grading.verdicts import Grading
+from course.grading.waiting import LASTING
 from course.lesson.lessons import ROOT
 
 CORES = os.cpu_count() or 1

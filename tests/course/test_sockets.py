@@ -5,7 +5,8 @@ import pytest
 from course.grading.expect import Unmet
 from course.grading.plugin import Starter
 from course.grading.sockets import TEXT, Socket
-from course.grading.stage import Server, Stage, eventually
+from course.grading.stage import Server, Stage
+from course.grading.waiting import eventually
 
 APP = """
 import sys

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from course.grading.children import PATIENCE
+from course.grading.waiting import PATIENCE
 from course.learner import keyboard, saves
 from course.lesson.lessons import ROOT, Lesson
 from course.lesson.regions import replace, without_markers

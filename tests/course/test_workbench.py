@@ -22,7 +22,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
-from course.grading.children import PATIENCE
+from course.grading.waiting import PATIENCE
 from course.learner.work import Refusal
 from course.lesson.lessons import ROOT, Lesson
 from course.workbench.bench import Bench, require_app
