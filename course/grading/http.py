@@ -7,6 +7,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from course.grading.expect import Unmet, equal, shown
 from course.grading.transcript import body_in_words
+from course.grading.waiting import PATIENCE
 
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 LONG_BODY = 200  # bytes, from which on a card says how many there are
