@@ -6,7 +6,7 @@ tasks before it.
 Of a solution: markers are well formed; a TODO is a sentence, its region named `task` or
 `task-part`; a file carried over is the same to the byte but for markers, and nothing is asked for
 twice; app.py has at most 120 lines, a function 25, the answers of a lesson 40 (without markers,
-and unless LONGER says otherwise).
+and unless the page's front matter says otherwise).
 Of a starter: it is what `dev sync` writes, it compiles, and it starts.
 Of an answers file, `tests/answers/NN_slug.toml`: at least eight wrong and four right ones, and a
 wrong one for each task.
@@ -41,11 +41,11 @@ from course.lesson.lessons import SLUG, Lesson, task_decorators
 from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
 from course.lesson.starter import Change, changes
 
-APP_LINES, FUNCTION_LINES, ANSWER_LINES, TODOS = 120, 25, 40, 6
-# Lessons that may ask for more: a codec has as many parts as its RFC has rules, and a page as many
-# as it has things to show.
-LONGER = {"05_wire": (150, 16), "09_browser": (60, 16)}  # lines of answers, and TODOs
+APP_LINES, FUNCTION_LINES = 120, 25
+# What a lesson holds at most, unless its page's front matter says `answer_lines: 150`, say.
+LIMITS = {"answer_lines": 40, "todos": 6, "tasks": 8, "words": 2200}
 WRONG, RIGHT = 8, 4
+_WORD = re.compile(r"\S*\w\S*")
 START_SECONDS = 120.0
 
 # Where a slug has its homes: the folder, what to look for in it, and what surrounds the slug.
@@ -276,7 +276,7 @@ def todos(view: View) -> Iterator[Refusal]:
         for text in _todo_problems(region, view, names):
             yield Refusal(view.files[region.file], region.first, text)
         names.add(region.name)
-    _, most = LONGER.get(view.slug, (ANSWER_LINES, TODOS))
+    most = _limit(view, "todos")
     if view.files and not 1 <= len(view.todos) <= most:
         count = len(view.todos)
         text = f"it asks for {count} regions. Give from 1 to {most} regions a sentence."
@@ -341,6 +341,32 @@ def _program(text: str, suffix: str) -> object:
     return [" ".join(line.split()) for line in code_lines(text)]
 
 
+def _limit(view: View, name: str) -> int:
+    """Return how many of these the lesson may have."""
+    given = view.page.front.get(name, "")
+    return int(given) if given.isdecimal() else LIMITS[name]
+
+
+def load(view: View) -> Iterator[Refusal]:
+    """A page is read in a sitting: its words outside code and closed boxes are few."""
+    page = view.page
+    closed = {
+        number
+        for box in page.boxes
+        if box.sign == "???"
+        for number in range(box.line, box.last + 1)
+    }
+    counts = {
+        "words": sum(len(_WORD.findall(line)) for n, line in page.prose if n not in closed),
+        "tasks": len(view.tasks),
+    }
+    for name, count in counts.items():
+        if count > (most := _limit(view, name)):
+            advice = f"Move a part elsewhere, or say `{name}: {count}` in its front matter."
+            text = f"it has {count} {name}, of at most {most}. {advice}"
+            yield Refusal(view.lesson.page, 0, text)
+
+
 def sizes(view: View) -> Iterator[Refusal]:
     """A lesson is read in a sitting."""
     length = len(without_markers(view.code.get("app.py", ""), ".py").rstrip("\n").split("\n"))
@@ -348,7 +374,7 @@ def sizes(view: View) -> Iterator[Refusal]:
         text = f"it has {length} lines, of at most {APP_LINES}. Move a part to a module of its own."
         yield Refusal(view.files["app.py"], 0, text)
     answer = sum(len(code_lines(region.body)) for region in view.todos)
-    most, _ = LONGER.get(view.slug, (ANSWER_LINES, TODOS))
+    most = _limit(view, "answer_lines")
     if answer > most:
         text = f"its answers have {answer} lines, of at most {most}. Give more of it."
         yield Refusal(view.lesson.solution, 0, text)
@@ -437,4 +463,4 @@ def _answer_problems(entry: dict, fields: set[str], view: View) -> Iterator[str]
 
 
 TREE_RULES = (spelling, homes, numbers, starters, starting)
-LESSON_RULES = (tasks, markers, todos, stray_todos, carried, asked_twice, sizes, answers)
+LESSON_RULES = (tasks, markers, todos, stray_todos, carried, asked_twice, sizes, load, answers)

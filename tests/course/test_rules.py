@@ -800,6 +800,31 @@ def test_the_answers_of_a_lesson_are_not_too_long_to_write(root):
     ) in check(root)
 
 
+def test_a_page_has_at_most_2200_words_outside_code_and_closed_boxes(root):
+    page = root / "docs/lessons/01_hello.md"
+    before = page.read_text("utf-8")
+    words = " ".join(["word"] * 2200)
+    closed = f'\n??? note "More"\n    {words}\n\n```text\n{words}\n```\n'
+    write(page, before + closed)
+    assert check(root) == []
+
+    write(page, before + f"\n{words}\n")
+
+    [refusal] = check(root)
+    assert refusal.startswith("docs/lessons/01_hello.md: it has 22")
+    assert "of at most 2200. Move a part elsewhere, or say `words: 22" in refusal
+
+
+def test_a_lesson_that_has_to_be_larger_says_so_in_its_pages_front_matter(root):
+    page = root / "docs/lessons/01_hello.md"
+    text = page.read_text("utf-8") + f"\n{' '.join(['word'] * 2200)}\n"
+    assert text.startswith("---\n")
+
+    write(page, text.replace("---\n", "---\nwords: 2500\n", 1))
+
+    assert check(root) == []
+
+
 def test_a_lesson_has_eight_wrong_answers_and_four_right_ones_and_one_for_each_task(root):
     write(root / "tests/answers/01_hello.toml", "")
 
