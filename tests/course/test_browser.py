@@ -45,6 +45,31 @@ def test_the_page_can_be_clicked(stage):
     tab.wait_for("document.onclick !== null", "what is sent to come back", "0")
     tab.click("html")
 """
+CLOCK = """
+from course.grading import task
+
+
+@task("time", "An hour passes")
+def test_an_hour_passes(stage):
+    browser = stage.browser()
+    browser.control_time()
+    tab = browser.open("ada", stage.serve().url)
+    tab.wait_for("document.title === 'said'", "the title 'said'", "document.title")
+    tab.pass_time(3600)
+    tab.wait_for("document.title === 'late'", "the title 'late'", "document.title", seconds=2)
+
+
+@task("element", "The page has an element")
+def test_the_page_has_an_element(stage):
+    tab = stage.browser().open("ada", stage.serve().url)
+    tab.run("document.getElementById('nowhere').textContent")
+
+
+@task("wait", "The page gets an element")
+def test_the_page_gets_an_element(stage):
+    tab = stage.browser().open("ada", stage.serve().url)
+    tab.wait_for("document.getElementById('nowhere').hidden", "#nowhere to be hidden", "0")
+"""
 APP = """
 from flask import Flask
 from flask_sock import Sock
@@ -149,3 +174,22 @@ def test_a_click_that_begins_an_endless_loop_is_named(tree):
     card = grade(tree, "document.onclick = () => { while (true); }")["click"]["message"]
 
     assert "endless loop" in card
+
+
+def test_a_test_can_let_an_hour_pass_in_the_page(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(CLOCK, "utf-8")
+
+    line = "document.title = 'said'; setTimeout(() => { document.title = 'late'; }, 3_600_000);"
+    tasks = grade(tree, line)
+
+    assert tasks["time"]["status"] == "passed"
+
+
+def test_an_element_that_the_page_lacks_ends_in_a_card(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(CLOCK, "utf-8")
+
+    tasks = grade(tree, "0")
+
+    for name in ("element", "wait"):
+        assert tasks[name]["status"] == "failed"
+        assert "Cannot read properties of null" in tasks[name]["message"]
