@@ -3,9 +3,13 @@
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-TIMEOUT = 30.0  # seconds to wait for another process that holds the file
+from werkzeug.exceptions import ServiceUnavailable
+
+TIMEOUT = 5.0  # seconds to wait for a thread, and then for a process, that uses the file
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -35,10 +39,11 @@ class Conflict(Exception):
 
 
 class Store:
-    """The messages of every room. Many threads, and several processes, may use one file."""
+    """The messages of every room. Many threads and processes can use the same file."""
 
     def __init__(self, path: str) -> None:
-        # One connection, one lock: threads take turns here, processes take turns in SQLite.
+        # All threads share one connection and take turns with a lock. SQLite itself makes
+        # processes take turns.
         self._lock = threading.Lock()
         self._db = sqlite3.connect(
             path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False
@@ -48,19 +53,34 @@ class Store:
         self._db.executescript(SCHEMA)
 
     def _use_write_ahead_log(self) -> None:
-        """Let readers go on while another process writes."""
+        """Let processes read while another one writes."""
         give_up = time.monotonic() + TIMEOUT
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError:
-                # Processes that start together on a new file get no turn here: they have to retry.
+                # SQLite doesn't wait here if several processes start on a new file at once.
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
-        # A killed process still loses nothing. Only a power cut may take the newest messages.
+        # A killed process loses nothing. Only a power cut can lose the newest messages.
         self._db.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Give this thread the connection. Raises ServiceUnavailable if the file stays locked."""
+        busy = ServiceUnavailable("The database is busy. Try again.", retry_after=1)
+        if not self._lock.acquire(timeout=TIMEOUT):
+            raise busy
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise busy from error
+            raise
+        finally:
+            self._lock.release()
 
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
         """Store a message. Return it with its id, one above the last, and the time.
@@ -69,7 +89,7 @@ class Store:
         message from then is returned. Raises Conflict if its room or text differ.
         """
         # --8<-- [start:again-add]
-        with self._lock, self._db:  # On exit it commits, or rolls back after an exception.
+        with self._turn(), self._db:  # On exit it commits, or rolls back after an exception.
             self._db.execute("BEGIN IMMEDIATE")  # No other process writes until the commit.
             first = self._db.execute(POSTED_BEFORE, (author, request_id)).fetchone()
             if first:
@@ -100,13 +120,13 @@ class Store:
 
     def get(self, message_id: int) -> dict | None:
         """Return the message with this id, whatever its room, or None."""
-        with self._lock:
+        with self._turn():
             row = self._db.execute("SELECT * FROM messages WHERE id = ?", (message_id,)).fetchone()
         return dict(row) if row else None
 
     def list(self, room: str, after: int = 0, limit: int = 50) -> list[dict]:
         """Return at most `limit` messages of the room with an id above `after`, oldest first."""
-        with self._lock:
+        with self._turn():
             rows = self._db.execute(
                 "SELECT * FROM messages WHERE room = ? AND id > ? ORDER BY id LIMIT ?",
                 (room, after, limit),
@@ -115,6 +135,6 @@ class Store:
 
     def last_id(self, room: str) -> int:
         """Return the id of the room's newest message, or 0 if the room has no messages."""
-        with self._lock:
+        with self._turn():
             row = self._db.execute("SELECT max(id) FROM messages WHERE room = ?", (room,))
             return row.fetchone()[0] or 0
