@@ -1,6 +1,7 @@
 """What the tests of lesson 7 do inside the app's process."""
 
 import builtins
+import gc
 import sqlite3
 import threading
 
@@ -9,40 +10,89 @@ import simple_websocket
 import protocol
 import store
 
-PATIENCE = 0.3  # seconds for an answer that does not keep the order to show it
+PATIENCE = 0.3  # seconds for a reply to overtake an earlier one
 
 
 def keep(database: str, room: str, author: str, text: str) -> dict:
-    """Keep a message that no socket has posted."""
+    """Store a message that no client has posted."""
     return store.Store(database).add(room, author, text)
 
 
+def keep_many(database: str, room: str, count: int) -> list[int]:
+    """Store so many messages, and return their ids."""
+    board = store.Store(database)
+    return [board.add(room, "ada", f"number {number}")["id"] for number in range(count)]
+
+
+HELD: list[sqlite3.Connection] = []  # the connection that holds the database
+
+
+def lock(database: str) -> None:
+    """Hold the database as a process does that writes to it. Others can read."""
+    HELD.append(sqlite3.connect(database, isolation_level=None, check_same_thread=False))
+    HELD[0].execute("BEGIN IMMEDIATE")
+
+
+def unlock() -> None:
+    """Let others write again."""
+    HELD[0].execute("COMMIT")
+
+
+WRITES: list[str] = []  # statements that write, or begin to
+
+
+def watch_writes() -> None:
+    """Note each statement of the store that asks for the right to write."""
+
+    def note(statement: str) -> None:
+        if statement.split()[0].upper() in {"BEGIN", "INSERT", "REPLACE", "UPDATE"}:
+            WRITES.append(statement)
+
+    for thing in gc.get_objects():
+        if isinstance(thing, sqlite3.Connection) and thing not in HELD:
+            thing.set_trace_callback(note)
+
+
+def wants_to_write() -> bool:
+    """Return whether the store has asked for the right to write."""
+    return bool(WRITES)
+
+
 def back_date(database: str, sent_at: str) -> None:
-    """Let all messages of a board have been sent at another time."""
+    """Change the time of all messages of a board."""
     with sqlite3.connect(database, timeout=30) as board:
         board.execute("UPDATE messages SET sent_at = ?", (sent_at,))
     board.close()
 
 
 def teach(kind: str, word: str) -> None:
-    """Put a handler for another type into the table. It answers with a word."""
+    """Add a handler of another type. Its reply has a word, and the request's `extra` if any."""
     protocol.HANDLERS[kind] = lambda session, request: {
         "type": kind,
         "id": request["id"],
         "room": session.room,
         "word": word,
+        "extra": request.get("extra"),
     }
 
 
+def teach_to_refuse(kind: str, code: str, detail: str) -> None:
+    """Add a handler that refuses."""
+
+    def refuse(session: protocol.Session, request: dict) -> dict:
+        raise protocol.Refused(code, detail)
+
+    protocol.HANDLERS[kind] = refuse
+
+
 class Overdrawn(Exception):
-    """An error of somebody's own, which is no `Refused`, though it looks like one."""
+    """An error that has the attributes of `Refused`, and isn't one."""
 
     code, detail = "overdrawn", "Overdrawn: there is nothing left."
 
 
 def teach_to_fail(kind: str, error: str, words: str) -> None:
-    """Put a handler into the table that raises."""
-
+    """Add a handler that raises an exception."""
     kind_of_error = getattr(builtins, error, Overdrawn)
 
     def stumble(session: protocol.Session, request: dict) -> dict:
@@ -52,7 +102,7 @@ def teach_to_fail(kind: str, error: str, words: str) -> None:
 
 
 def break_store(method: str, words: str) -> None:
-    """Let a method of the store fail as a database does."""
+    """Let a method of the store fail as a database can."""
 
     def fail(*args: object, **kwargs: object) -> None:
         raise sqlite3.OperationalError(words)
@@ -61,7 +111,7 @@ def break_store(method: str, words: str) -> None:
 
 
 def hold_first_add() -> None:
-    """Let the first message be kept only when something has been sent, or after a moment."""
+    """Delay the first post until something has been sent, or for a moment."""
     add, send, sent = store.Store.add, simple_websocket.Server.send, threading.Event()
 
     def held(*args: object, **kwargs: object) -> dict:
@@ -79,7 +129,7 @@ SEND = simple_websocket.Server.send
 
 
 def lose_client() -> None:
-    """Let the next message that is sent meet a connection that has gone."""
+    """Let the next message meet a broken connection."""
 
     def lost(self: simple_websocket.Server, data: str | bytes) -> None:
         lose_no_more()
@@ -89,5 +139,25 @@ def lose_client() -> None:
 
 
 def lose_no_more() -> None:
-    """Let messages be sent again, if none has been lost yet."""
+    """Let messages be sent again."""
     simple_websocket.Server.send = SEND
+
+
+def wake_nobody() -> None:
+    """Lose the event that the library sets when a message is too long.
+
+    The library sets it before it marks the connection as closed, so that a handler may clear it,
+    find the connection open, and wait again. By itself, this happens in about half of all cases.
+    """
+    real = simple_websocket.Server._handle_events
+
+    def handle_events(ws) -> bool:
+        event, ws.event = ws.event, threading.Event()
+        goes_on, is_set = real(ws), ws.event.is_set()
+        ws.event = event
+        too_long = ws.max_message_size and ws.incoming_message_len > ws.max_message_size
+        if is_set and not too_long:
+            event.set()
+        return goes_on
+
+    simple_websocket.Server._handle_events = handle_events
