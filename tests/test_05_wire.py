@@ -129,14 +129,14 @@ def test_header_names_are_case_insensitive(stage, codec):
 @task("request")
 def test_an_invalid_handshake_is_refused_with_400(stage, codec):
     for invalid in invalid_requests(random_key(stage)):
-        codec.check_request(invalid).is_no_handshake(400)
+        codec.check_request(invalid).is_refused(400)
 
 
 @task("request")
 def test_a_request_without_a_version_is_refused_with_400(stage, codec):
     incomplete = request(random_key(stage), without="Sec-WebSocket-Version")
 
-    codec.check_request(incomplete).is_no_handshake(400)
+    codec.check_request(incomplete).is_refused(400)
 
 
 @task("request")
@@ -144,13 +144,13 @@ def test_another_version_is_refused_with_426_and_the_supported_version(stage, co
     for version in ("8", "7", "14", "0", "013", "+13", "1_3", "13.0", "thirteen", "13, 8"):
         other = request(random_key(stage), f"Sec-WebSocket-Version: {version}")
 
-        codec.check_request(other).is_no_handshake(426, version="13")
+        codec.check_request(other).is_refused(426, version="13")
 
 
 @task("request")
 def test_400_takes_precedence_over_426(stage, codec):
     for invalid in invalid_requests(random_key(stage), "Sec-WebSocket-Version: 8"):
-        codec.check_request(invalid).is_no_handshake(400)
+        codec.check_request(invalid).is_refused(400)
 
 
 # encode
@@ -465,9 +465,10 @@ def test_a_message_over_the_limit_is_refused_at_the_frame_that_exceeds_it(codec)
 @task("fragments")
 def test_each_message_may_be_as_long_as_the_limit(codec):
     whole, parts = Frame(BINARY, b"1234567890"), fragments(TEXT, "1üü", "67890")
-    messages = [b"1234567890", None, "1üü67890"] * 3
 
-    codec.join(*[whole, *parts] * 3, limit=10).gives(*messages)
+    codec.join(whole, *parts, limit=10).gives(b"1234567890", None, "1üü67890")
+    codec.join(*parts, *parts, limit=10).gives(None, "1üü67890", None, "1üü67890")
+    codec.join(whole, whole, limit=10).gives(b"1234567890", b"1234567890")
 
 
 @task("fragments")
@@ -677,7 +678,6 @@ def keys_with_every_sign(stage: Stage, count: int = 5) -> list[str]:
 
 def invalid_requests(key: str, *lines: str) -> Iterator[Request]:
     """Yield requests that break one rule of an opening handshake, with `lines` added to each."""
-    yield Request("", "", [], "not even a request")
     yield from (request(key, *lines, method=method) for method in ("POST", "HEAD", "get"))
     yield from (request(key, *lines, version=version) for version in ("HTTP/1.0", "HTTP/0.9"))
     yield from (request(key, *lines, without=name) for name in HEADERS)

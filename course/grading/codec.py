@@ -92,15 +92,15 @@ class Outcome:
         """Expect these values, by exact type, and no exception."""
         self._expect(expected, None)
 
-    def is_refused(self, code: int, *before: object) -> None:
-        """Expect a Violation with this code, after these values."""
-        self._expect(before, Raised("Violation", code))
+    def is_refused(self, code: int, *before: object, version: str | None = None) -> None:
+        """Expect a Violation with this close code, or a Refusal with this HTTP status.
 
-    def is_no_handshake(self, status: int, version: str | None = None) -> None:
-        """Expect a Refusal with this status, and with this Sec-WebSocket-Version if given."""
-        if version is None and self.raised:
+        `before` is what it gives first, and `version` the Sec-WebSocket-Version of a Refusal.
+        """
+        kind = "Violation" if code >= 1000 else "Refusal"
+        if self.raised and version is None:
             self.raised = self.raised._replace(version="")
-        self._expect((), Raised("Refusal", status, version or ""))
+        self._expect(before, Raised(kind, code, version or ""))
 
     def is_a_value_error(self) -> None:
         """Expect a ValueError."""
