@@ -11,18 +11,18 @@ THREADS = 8
 
 
 def post(url: str, name: str, end: float, statuses: Counter) -> None:
-    """Post one message after the other until the time `end`, on the clock of time.monotonic()."""
+    """Post one message after another until `time.monotonic()` reaches `end`."""
     with requests.Session() as session:
         while time.monotonic() < end:
             message = {
                 "author": name,
-                "text": f"{name} says something, and says it at length. " * 5,
+                "text": f"{name} posts a rather long message. " * 5,
             }
             statuses[session.post(url, json=message).status_code] += 1
 
 
 def main() -> None:
-    """Post, and print how often each status came."""
+    """Post, and print how many responses had each status."""
     board, room, seconds = sys.argv[1:]
     end, statuses = time.monotonic() + float(seconds), Counter()
     url = f"{board.rstrip('/')}/rooms/{room}/messages"

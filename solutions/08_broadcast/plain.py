@@ -1,4 +1,4 @@
-"""A board that pushes, as it is first written. Lesson 8 begins by breaking it."""
+"""A first version of a board that pushes. Lesson 8 starts by breaking it."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ clients = defaultdict(list)
 
 @app.post("/rooms/<room>/messages")
 def create(room: str) -> tuple[dict, int]:
-    """Push a message to the room."""
+    """Publish a message that is posted over REST."""
     message = {"id": next(ids), "room": room, **request.get_json()}
     publish(room, message)
     return message, 201
@@ -24,13 +24,13 @@ def create(room: str) -> tuple[dict, int]:
 
 @sock.route("/board/<room>")
 def talk(ws, room: str) -> None:
-    """Greet a client, and push what it says."""
+    """Greet a client, and publish the messages that it sends."""
     # --8<-- [start:plain-talk]
     ws.send(json.dumps({"type": "welcome", "room": room}))
     clients[room].append(ws)
     while True:
-        said = json.loads(ws.receive())
-        publish(room, {"id": next(ids), "room": room, "text": said["text"]})
+        received = json.loads(ws.receive())
+        publish(room, {"id": next(ids), "room": room, "text": received["text"]})
     # --8<-- [end:plain-talk]
 
 

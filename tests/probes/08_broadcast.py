@@ -498,11 +498,6 @@ def no_delay() -> list[bool]:
     return options
 
 
-def open_connections() -> int:
-    """Return how many connections are open."""
-    return sum(ws.sock.fileno() >= 0 for ws in objects(simple_websocket.Server))
-
-
 def left_over(rooms: list[str], authors: list[str]) -> dict[str, int]:
     """Return how many connections are in memory, and how many of these rooms and authors."""
     gc.collect()
