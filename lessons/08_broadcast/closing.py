@@ -26,7 +26,7 @@ def guarded(handler: Callable[..., None]) -> Callable[..., None]:
             pass  # The client has disconnected. That isn't an error.
         except Exception:
             current_app.logger.exception("The handler of %s failed.", request.path)
-            close(ws, 1011, "internal error")
+            close(ws, 1011, "the server failed")
         hang_up(ws)
 
     return serve
