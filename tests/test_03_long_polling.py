@@ -22,6 +22,7 @@ from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, Scripte
 from course.grading.waiting import PATIENCE, SECONDS, begin, eventually
 
 PROBES = Path(__file__).parent / "probes" / "03_long_polling.py"
+CLOCK = Path(__file__).parent / "probes" / "clock.py"
 JSON = {"Content-Type": "application/json"}
 EMPTY = Reply(200, JSON, b'{"messages": [], "next": 0}')
 EARLY = 0.9  # The clock may be coarse: this part of a wait is enough.
@@ -90,7 +91,8 @@ def test_a_hundred_waiting_requests_all_get_the_message(stage):
 @task("wake")
 def test_the_board_checks_for_messages_only_when_there_is_news(stage):
     room = Room(stage, stage.serve(MAX_WAIT=60))
-    room.server.probe(PROBES, "hurry", 40, says="makes the board's clock run 40 times as fast")
+    says = "makes the board's clock run 40 times as fast"
+    room.server.probe(CLOCK, "hurry", 40, ["app", "waiting"], says=says)
     asked = room.wait(wait=60, after=10**6)
 
     room.post()

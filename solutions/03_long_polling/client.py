@@ -1,4 +1,4 @@
-"""Read a room by long polling: print each message once, and at the end what that cost."""
+"""Read a room by long polling: print each message once, and the cost at the end."""
 
 import argparse
 import contextlib
@@ -12,26 +12,30 @@ import requests
 
 from meter import Meter
 
-PAGE = 200  # messages, the most that the board gives at once
-LONGEST = 30.0  # seconds; the whole of a backoff is never longer
-CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises where it is asked for many more
+PAGE = 200  # messages, the maximum of the board
+LONGEST = 30.0  # seconds, the maximum of a backoff
+CENTURY = 100 * 365 * 86400.0  # seconds; time.sleep() raises OverflowError for much more
 
 
 class Reader:
-    """Somebody who reads a room from its first message on."""
+    """A client that reads a room, starting with its first message."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.url = f"{options.url.rstrip('/')}/rooms/{options.room}/messages"
-        self.interval, self.wait, self.timeout = options.interval, options.wait, options.timeout
-        self.session, self.meter = requests.Session(), Meter()
+    def __init__(self, url: str, room: str, interval: float, wait: float, timeout: float) -> None:
+        self.url = f"{url.rstrip('/')}/rooms/{room}/messages"
+        self.interval = interval  # seconds
+        self.wait = wait  # seconds that the board may hold a request
+        self.timeout = timeout  # seconds without a byte, after which a request fails
+        self.meter = Meter()
+        self.session = requests.Session()
+        self.session.trust_env = False  # The meter can't count what a proxy sends.
         self.session.mount("http://", self.meter)
         self.after = 0  # the cursor
         self.failures = 0  # in a row
-        self.empty = 0
-        self.ages: list[float] = []  # seconds, of each message when it was seen
+        self.empty = 0  # responses without a message
+        self.ages: list[float] = []  # the age of each message when it was read, in seconds
 
     def step(self, left: float) -> float:
-        """Poll once, in at most `left` seconds, and print what is new.
+        """Poll once, for at most `left` seconds, and print the new messages.
 
         Returns the seconds until the next request.
         """
@@ -42,51 +46,52 @@ class Reader:
             return min(self.wait_after(fault), CENTURY)
         self.failures = 0
         self.show(messages)
-        # A board, or a proxy before it, that does not wait would be asked without end.
+        # Pause, because the board, or a proxy in front of it, may not hold requests.
         return 0.0 if messages else self.interval
         # --8<-- [end:client-step]
 
     def poll(self, left: float) -> list[dict]:
-        """Ask once for what is new, and return it: [] where the board waited for nothing.
+        """Request the new messages and return them, or [] if none arrived in time.
 
-        Gives up when no byte has come for `timeout` seconds beyond the `wait`, or `left` seconds.
-        Raises requests.RequestException or ValueError when no good answer comes.
+        Waits for each byte for `wait` + `timeout` seconds, but not longer than `left` seconds.
+        Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # --8<-- [start:client] Ask with `self.wait`, and give the board so long; know a 204.
+        # --8<-- [start:client] Request the page with `self.wait`; accept 204; return the messages.
         query = {"after": self.after, "limit": PAGE, "wait": self.wait}
         timeout = min(self.wait + self.timeout, left)
-        answer = self.session.get(self.url, params=query, timeout=timeout)
-        if answer.status_code == 204:
+        response = self.session.get(self.url, params=query, timeout=timeout)
+        if response.status_code == 204:
             return []
-        answer.raise_for_status()
-        page = answer.json()
+        response.raise_for_status()
+        page = response.json()
         if not is_page(page):
-            raise ValueError(f"This is no page of messages: {page!r:.100}")
-        # Only now: a fault before this line leaves everything to be asked for again.
+            raise ValueError(f"This isn't a page of messages: {page!r:.100}")
+        # Not earlier: after a fault, the next request has to ask for the same page.
         self.after = page["next"]
         return page["messages"]
         # --8<-- [end:client]
 
     def wait_after(self, fault: Exception) -> float:
-        """Return the seconds to wait after a request that failed, the `failures`th in a row."""
+        """Return the seconds to wait after a request that failed."""
         self.failures += 1
-        answer = getattr(fault, "response", None)
-        # An answer of 400 or more is false, so it is compared with None.
-        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
-        asked = float(asked) if asked.isdecimal() else 0.0
+        response = getattr(fault, "response", None)
+        # A response of 400 or above is false, so compare it with None.
+        header = response.headers.get("Retry-After", "") if response is not None else ""
+        asked = float(header) if header.isdecimal() else 0.0
         return max(asked, backoff(self.failures, self.interval))
 
     def show(self, messages: list[dict]) -> None:
-        """Print the messages, and note the age of each."""
-        self.empty += not messages
+        """Print the messages, and record the age of each."""
+        if not messages:
+            self.empty += 1
         for message in messages:
             sent_at = datetime.fromisoformat(message["sent_at"])
             self.ages.append((datetime.now(UTC) - sent_at).total_seconds())
-            # Flushed, so that whoever reads this through a pipe sees it at once.
+            # Flush, so that a program that reads a pipe gets each message at once.
             print(json.dumps(message), flush=True)
 
     def cost(self) -> dict:
-        """Return what the reading has cost so far."""
+        """Return the cost so far."""
         return {
             "requests": self.meter.requests,
             "empty": self.empty,
@@ -98,54 +103,61 @@ class Reader:
 
 
 def is_page(page: object) -> bool:
-    """Whether the JSON of an answer is a page of messages."""
+    """Return whether the JSON of a response is a page of messages."""
     return (
         isinstance(page, dict)
         and isinstance(page.get("messages"), list)
-        and type(page.get("next")) is int  # True is an int, but no number of JSON's.
+        and all(is_message(message) for message in page["messages"])
+        and type(page.get("next")) is int  # isinstance() would accept True.
     )
 
 
+def is_message(value: object) -> bool:
+    """Return whether a JSON value is a message with a valid `sent_at`."""
+    try:
+        return datetime.fromisoformat(value["sent_at"]).tzinfo is not None
+    except (TypeError, KeyError, ValueError):
+        return False
+
+
 def backoff(failures: int, interval: float) -> float:
-    """Return a random wait, in seconds, after so many failures in a row."""
-    # No more than 30 doublings: a float has an end, and `LONGEST` comes long before it.
+    """Return a random wait, in seconds, after this number of failures in a row."""
+    # A float can't hold 2**5000. `LONGEST` is reached long before 30 doublings.
     whole = min(LONGEST, interval * 2 ** min(failures, 30))
     return random.uniform(whole / 2, whole)
 
 
 def follow(reader: Reader, end: float) -> None:
-    """Poll until the time `end`, on the clock of time.monotonic()."""
-    pause = 0.0
+    """Poll until `end`, a time of time.monotonic()."""
+    wait = 0.0
     while True:
         left = end - time.monotonic()
-        if pause >= left:
+        if wait >= left:
             time.sleep(max(left, 0))
             return
-        time.sleep(pause)
-        pause = reader.step(left - pause)
+        time.sleep(wait)
+        wait = reader.step(left - wait)
 
 
 def arguments() -> argparse.Namespace:
-    """Return what stands on the command line."""
-    parser = argparse.ArgumentParser(description="Print the messages of a room as they come.")
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Print the messages of a room as they arrive.")
     parser.add_argument("url", help="the board's address, such as http://127.0.0.1:5000")
     parser.add_argument("room")
-    for name, seconds, about in (
-        ("--wait", 25.0, "seconds for which the board may hold a request"),
-        ("--timeout", 10.0, "seconds without a byte, beyond the wait, until one gives up"),
-        ("--interval", 1.0, "seconds of the pause after an empty answer, and before a backoff"),
-    ):
-        parser.add_argument(name, type=float, default=seconds, help=about)
+    parser.add_argument("--wait", type=float, default=25.0, help="seconds to hold a request")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds beyond --wait")
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds after no message")
     parser.add_argument("--for", type=float, default=float("inf"), dest="seconds")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Read until Ctrl-C or the end of `--for`, then print the cost on stderr as a line of JSON."""
+    """Read until Ctrl+C or the end of `--for`, then print the cost as a line of JSON on stderr."""
     start = time.monotonic()
     options = arguments()
-    reader = Reader(options)
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
+    timing = options.interval, options.wait, options.timeout
+    reader = Reader(options.url, options.room, *timing)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C ends the program, and isn't an error.
         follow(reader, end=start + options.seconds)
     print(json.dumps(reader.cost()), file=sys.stderr)
 

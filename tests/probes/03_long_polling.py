@@ -6,7 +6,6 @@
 import contextlib
 import gc
 import linecache
-import queue
 import sys
 import threading
 import time
@@ -68,31 +67,6 @@ def waits() -> list[float]:
     found = [float(seconds) for seconds in _waits]
     _waits.clear()
     return found
-
-
-def hurry(factor: float) -> None:
-    """Let time pass `factor` times as fast for the app: its clock, its waits and its sleeps."""
-    clock, sleep, wait = time.monotonic, time.sleep, threading.Condition.wait
-    start = clock()
-
-    def fast_clock() -> float:
-        return start + (clock() - start) * factor
-
-    def fast_sleep(seconds: float) -> None:
-        sleep(seconds / factor)
-
-    def fast_wait(self: threading.Condition, timeout: float | None = None) -> bool:
-        return wait(self, timeout if timeout is None else timeout / factor)
-
-    threading.Condition.wait = fast_wait
-    fast = [(clock, fast_clock), (sleep, fast_sleep), (queue.SimpleQueue, queue.Queue)]
-    threading._time = queue.time = fast_clock
-    time.monotonic, time.sleep, queue.SimpleQueue = (quick for _, quick in fast)
-    for module in [sys.modules[name] for name in ("app", "waiting") if name in sys.modules]:
-        for name, value in list(vars(module).items()):  # `from time import monotonic`
-            for slow, quick in fast:
-                if value is slow:
-                    setattr(module, name, quick)
 
 
 def left_of_rooms(count: int) -> int:
@@ -224,16 +198,29 @@ def _pause() -> None:
 
 
 def _watch_looks() -> None:
-    real = store.Store.list
+    """Watch each method of the store that reads more than one message: `list`, or one like it."""
+    inside = threading.local()
 
-    def watched(self: store.Store, room: str, *args: object, **options: object) -> object:
-        is_the_one = _count("list", room)
-        value = real(self, room, *args, **options)
-        if is_the_one:
-            _pause()
-        return value
+    def replaced(real):
+        def watched(self: store.Store, *args: object, **options: object) -> object:
+            if getattr(inside, "one", False):  # One may call another.
+                return real(self, *args, **options)
+            inside.one = True
+            try:
+                room = options.get("room", args[0] if args else "")
+                is_the_one = _count("list", room)
+                value = real(self, *args, **options)
+                if is_the_one:
+                    _pause()
+                return value
+            finally:
+                inside.one = False
 
-    store.Store.list = watched
+        return watched
+
+    for name, method in list(vars(store.Store).items()):
+        if callable(method) and not name.startswith("_") and name not in ("add", "get"):
+            setattr(store.Store, name, replaced(method))
 
 
 def _watch_adds() -> None:

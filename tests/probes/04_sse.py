@@ -1,27 +1,31 @@
-"""Run inside the learner's process: what a test cannot see, or bring about, from outside."""
+"""Run inside the learner's process: make things happen at one exact moment, and count."""
 
 import gc
 import http.client
 import json
+import linecache
 import os
+import sys
 import threading
 import weakref
 from collections import Counter
 
 import store
 
-# Code that is right may hold a lock where a post comes in between, so that the post has to wait.
-# It is held up for no longer than this, in seconds: for being kept, and for being announced.
-KEPT, ANNOUNCED = 1.0, 0.5
+# Correct code may hold a lock at the moment of a post, so that the post has to wait. It is given
+# so many seconds to be stored, and then to be announced.
+STORED, ANNOUNCED = 1.0, 0.3
 PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
 
 posting: list[threading.Thread] = []
+counted: list[bool] = []  # each check of the store
+waits: list[tuple[float, list[dict]]] = []
 
 
 def parse(chunks: list[str]) -> dict:
-    """Feed the client's parser with chunks of bytes, in hex; return what became of each.
+    """Feed the client's parser with chunks of bytes, in hex. Returns the events of each.
 
-    If `feed` returns no list, this is all there is to say: what it "returned", in words.
+    If `feed` doesn't return a list, only what it "returned", as text.
     """
     import client
 
@@ -35,25 +39,49 @@ def parse(chunks: list[str]) -> dict:
 
 
 def post_at_first_look(host: str, room: str, text: str, when: str) -> None:
-    """Have a message posted at the first look into the room: right "before" it, or "after"."""
-    real, looked = store.Store.list, []
+    """Post a message at the first check of the room: right "before" it, or "after"."""
+    looked = []
 
-    def look(self, *args, **kwargs):
+    def watched(look, self, *args, **kwargs):
         first = room in (*args, *kwargs.values()) and not looked
         if first:
             looked.append(True)
         if first and when == "before":
             _post_and_wait(host, room, text)
-        found = real(self, *args, **kwargs)
+        found = look(self, *args, **kwargs)
         if first and when == "after":
             _post_and_wait(host, room, text)
         return found
 
-    store.Store.list = look
+    _watch_looks(watched)
+
+
+def _watch_looks(watched) -> None:
+    """Call `watched(look, store, …)` for each method of the store that reads more than one message.
+
+    The board may have a method of its own beside `list`. One may call another.
+    """
+    inside = threading.local()
+
+    def replaced(look):
+        def method(self, *args, **kwargs):
+            if getattr(inside, "one", False):
+                return look(self, *args, **kwargs)
+            inside.one = True
+            try:
+                return watched(look, self, *args, **kwargs)
+            finally:
+                inside.one = False
+
+        return method
+
+    for name, look in list(vars(store.Store).items()):
+        if callable(look) and not name.startswith("_") and name not in ("add", "get"):
+            setattr(store.Store, name, replaced(look))
 
 
 def _post_and_wait(host: str, room: str, text: str) -> None:
-    """Post from another thread, and wait until it is done, or is held up by a lock."""
+    """Post from another thread, and wait until that is done, or waits for a lock."""
     real, kept = store.Store.add, threading.Event()
 
     def add(self, *args, **kwargs):
@@ -65,7 +93,7 @@ def _post_and_wait(host: str, room: str, text: str) -> None:
     thread = threading.Thread(target=_post, args=(host, room, text), daemon=True)
     posting.append(thread)
     thread.start()
-    kept.wait(KEPT * PATIENCE)
+    kept.wait(STORED * PATIENCE)
     store.Store.add = real
     thread.join(ANNOUNCED * PATIENCE)
 
@@ -82,13 +110,13 @@ def _post(host: str, room: str, text: str) -> None:
 
 
 def wait_for_posts() -> None:
-    """Return when what was posted from here is done."""
+    """Return when all posts from here are done."""
     for thread in posting:
         thread.join()
 
 
 def overtake_next_post(host: str, room: str, text: str) -> None:
-    """Let the next message be kept, but announced only after another that is posted meanwhile."""
+    """Let the next message be stored, but another one be posted before it is announced."""
     real = store.Store.add
 
     def add(self, *args, **kwargs):
@@ -102,25 +130,78 @@ def overtake_next_post(host: str, room: str, text: str) -> None:
 
 def count_looks() -> None:
     """Begin to count how often the store is read."""
-    real = store.Store.list
 
-    def look(self, *args, **kwargs):
-        look.count += 1
-        return real(self, *args, **kwargs)
+    def watched(look, self, *args, **kwargs):
+        counted.append(True)
+        return look(self, *args, **kwargs)
 
-    look.count = 0
-    store.Store.list = look
+    _watch_looks(watched)
 
 
 def looks() -> int:
     """Return how often the store was read since then."""
-    return store.Store.list.count
+    return len(counted)
+
+
+def fill(room: str, count: int) -> None:
+    """Add messages to the store of the app that is served here."""
+    from flask import Flask
+
+    app = next(each for each in gc.get_objects() if type(each) is Flask)
+    for _ in range(count):
+        app.extensions["store"].add(room, "ada", "one of many")
+
+
+def keep_busy(host: str, room: str) -> None:
+    """Post to the room, one message after another, as long as this process runs."""
+
+    def run() -> None:
+        while True:
+            _post(host, room, "one of many")
+            pause.wait(0.05)
+
+    pause = threading.Event()
+    threading.Thread(target=run, daemon=True).start()
+
+
+def watch_waits() -> None:
+    """Note from now on for how long streams wait in vain, and in which lines."""
+    real = threading.Condition.wait
+
+    def watched(self, timeout=None):
+        notified = real(self, timeout)
+        places = _places()
+        if timeout is not None and not notified and places:
+            waits.append((timeout, places))
+        return notified
+
+    threading.Condition.wait = watched
+
+
+def waited() -> list:
+    """Return for how many seconds in all, and the lines of the longest."""
+    longest = max(waits, key=lambda wait: wait[0], default=(0, []))
+    return [sum(seconds for seconds, _ in waits), longest[1]]
+
+
+def _places() -> list[dict]:
+    """Return the lines of the learner's `sse` and `waiting` that are running in this thread."""
+    paths = {sys.modules[name].__file__ for name in ("sse", "waiting") if name in sys.modules}
+    frame, places = sys._getframe(), []
+    while frame:
+        code = frame.f_code
+        if code.co_filename in paths:
+            source = linecache.getline(code.co_filename, frame.f_lineno).strip()
+            place = {"file": os.path.basename(code.co_filename), "line": frame.f_lineno}
+            places.append(place | {"function": code.co_name, "source": source})
+        frame = frame.f_back
+    return places[::-1]
 
 
 def objects() -> dict[str, int]:
     """Return how many objects of each type this process holds, by the type's name.
 
-    Weak references do not count: sqlite3 keeps those to its cursors until there are 200.
+    Weak references don't count: sqlite3 keeps those to its cursors until there are 200.
     """
     gc.collect()
     counts: dict[str, int] = {}
@@ -131,7 +212,7 @@ def objects() -> dict[str, int]:
 
 
 def texts(start: str) -> list[str]:
-    """Return the texts that begin with `start`, and go on, which some object here holds."""
+    """Return the texts that begin with `start`, and are longer, and that any object here holds."""
     found, some = set(), gc.get_objects()
     while some:
         held = gc.get_referents(*some)
