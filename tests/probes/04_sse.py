@@ -7,6 +7,7 @@ import linecache
 import os
 import sys
 import threading
+import urllib.parse
 import weakref
 from collections import Counter
 
@@ -22,11 +23,13 @@ counted: list[bool] = []  # each check of the store
 waits: list[tuple[float, list[dict]]] = []
 
 
-def parse(chunks: list[str]) -> dict:
-    """Feed the client's parser with chunks of bytes, in hex. Returns the events of each.
+def parse(streams: list[list[str]]) -> list[dict]:
+    """Feed a new parser with the chunks of each stream, bytes in hex. Returns what each gave."""
+    return [_parse(chunks) for chunks in streams]
 
-    If `feed` doesn't return a list, only what it "returned", as text.
-    """
+
+def _parse(chunks: list[str]) -> dict:
+    """Return the events of each chunk. If `feed` doesn't return a list, only what it "returned"."""
     import client
 
     parser, events = client.Parser(), []
@@ -203,6 +206,7 @@ def objects() -> dict[str, int]:
 
     Weak references don't count: sqlite3 keeps those to its cursors until there are 200.
     """
+    urllib.parse.clear_cache()  # It keeps the newest URLs.
     gc.collect()
     counts: dict[str, int] = {}
     for kind, count in Counter(map(type, gc.get_objects())).items():
