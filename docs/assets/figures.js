@@ -1,9 +1,9 @@
-/* Figures to play with: what they have in common, and what loads those that a page holds.
+/* Interactive figures: their common code, and the loader for those that a page contains.
 
-   A page holds <figure-NAME>, with a still picture and its text inside. This script loads
-   figures/NAME.js, whose class extends Figure: its play() fills the live part, which then
-   stands in the picture's place, on the screen only. Without JavaScript, in print, and if
-   play() fails, the picture is what one sees. No module: those do not load from a file. */
+   A page contains <figure-NAME> with a still picture and its text. This script loads
+   figures/NAME.js, whose class extends Figure. Its play() fills the live part, which replaces
+   the picture on the screen. Without JavaScript, in print, and if play() fails, the picture is
+   shown. This isn't a module, because modules don't load from a file. */
 "use strict";
 
 /** Returns an element. A function in `attributes` is a listener; children are text or nodes. */
@@ -27,7 +27,7 @@ class Figure extends HTMLElement {
   connectedCallback() {
     if (this.live) return;
     const still = make("div", { class: "still" }, ...this.childNodes);
-    const label = this.getAttribute("label") ?? "A figure to play with";
+    const label = this.getAttribute("label") ?? "An interactive figure";
     this.live = make("div", { class: "live", role: "group", "aria-label": label });
     this.replaceChildren(still, this.live);
     this.still = still;
@@ -70,7 +70,7 @@ class Figure extends HTMLElement {
     return make("p", { class: kind, role: "status" });
   }
 
-  /** Says whether it went well or badly in the `verdict`, a status. */
+  /** Shows a text in the status `verdict`, marked if it is `bad` news. */
   say(text, bad = false) {
     this.verdict.textContent = text;
     this.verdict.classList.toggle("bad", bad);
@@ -88,7 +88,7 @@ class Figure extends HTMLElement {
     return table;
   }
 
-  /** Returns a slider over `values`, whose label says the present one by `says`. */
+  /** Returns a slider over `values`. `says` returns the label for a value. */
   slider(says, values, value, then) {
     const range = make("input", { type: "range", min: "0", max: `${values.length - 1}`, step: "1" });
     const field = this.field("", range, "slider");
@@ -103,7 +103,7 @@ class Figure extends HTMLElement {
     return field;
   }
 
-  /** Makes a row of buttons one stop of the Tab key; the arrow keys move within it. */
+  /** Makes a row of buttons a single Tab stop; the arrow keys move within it. */
   rove(row) {
     const all = () => [...row.querySelectorAll("button")];
     const settle = (chosen) => all().forEach((each) => (each.tabIndex = each === chosen ? 0 : -1));

@@ -180,8 +180,8 @@ def test_long_text_stays_within_a_phone(browser, site):
         for name, label, text in (
             ("frame", "Message", "W" * 400),
             ("closing", "Reason", "W" * 120),
-            ("handshake", "The request, to be changed", f"GET /{'W' * 200} HTTP/1.1"),
-            ("handshake", "Origins that the server lets in", "W" * 200),
+            ("handshake", "The request (editable)", f"GET /{'W' * 200} HTTP/1.1"),
+            ("handshake", "Origins the server allows", "W" * 200),
         ):
             page.locator(f"figure-{name} .live").get_by_label(label, exact=True).fill(text)
             assert page.evaluate(WIDER, f"figure-{name}") == [], name
@@ -391,7 +391,7 @@ def test_a_frame_is_played_by_keyboard(page):
 
     figure.get_by_label("masked").focus()
     page.keyboard.press("Space")
-    assert "Closed with 1002: a client masks" in figure.locator(".verdict").inner_text()
+    assert "Closed with 1002: a client must mask" in figure.locator(".verdict").inner_text()
 
 
 # The handshake
@@ -549,15 +549,15 @@ def test_a_handshake_is_played_by_keyboard(page):
 
     figure.get_by_label("What happens").focus()
     page.keyboard.press("ArrowDown")
-    assert "The server refuses with 400: a WebSocket begins with Upgrade" in verdict.inner_text()
+    assert "The server refuses with 400: the request must have Upgrade" in verdict.inner_text()
 
-    figure.get_by_label("What happens").select_option("all is well")
+    figure.get_by_label("What happens").select_option("everything is correct")
     figure.get_by_label("Subprotocols").focus()
     page.keyboard.press("End")
     page.keyboard.type("x")
-    assert "the browser refuses: none of the subprotocols" in verdict.inner_text()
+    assert "the browser refuses: the server chose none of the subprotocols" in verdict.inner_text()
 
-    figure.get_by_label("The answer").fill("HTTP/1.1 200 OK")
+    figure.get_by_label("The response").fill("HTTP/1.1 200 OK")
     assert "the status is 200" in verdict.inner_text()
 
     figure.get_by_label("The request").fill("GET /ws HTTP/1.1\nHost: <img src=x onerror=alert(1)>")
@@ -639,7 +639,7 @@ def test_two_threads_are_stepped_by_keyboard(page):
     figure.locator(".orders button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert "Bob hears the message" in verdict.inner_text()
+    assert "Bob receives the message" in verdict.inner_text()
 
 
 # Closing
@@ -774,7 +774,7 @@ def test_a_close_is_played_by_keyboard(page):
 
     figure.get_by_label("What happens").focus()
     page.keyboard.press("End")
-    assert verdict.inner_text() == "Both sides are left with 1006."
+    assert verdict.inner_text() == "Both sides report 1006."
     assert figure.get_by_label("Code", exact=True).is_disabled()
 
 
@@ -909,20 +909,20 @@ def test_a_fan_out_is_played_by_keyboard(page):
     page.keyboard.press("End")
     figure.get_by_role("button", name="Publish a message").focus()
     page.keyboard.press("Enter")
-    assert "Left out, now and each time: carol, dan and eve." in verdict.inner_text()
+    assert "get nothing, now and each time: carol, dan and eve." in verdict.inner_text()
 
     figure.get_by_label("The hub sends in").select_option("catches")
     figure.get_by_label("carol", exact=True).select_option("stops")
     figure.get_by_role("button", name="Publish five").press("Space")
-    assert "send() to carol waits" in verdict.inner_text()
+    assert "send() to carol blocks" in verdict.inner_text()
     figure.get_by_label("carol", exact=True).select_option("reads")
-    assert verdict.inner_text() == "Everybody has heard everything."
+    assert verdict.inner_text() == "Every client has received every message."
 
     figure.get_by_label("The hub sends in").select_option("writers")
     figure.get_by_label("carol", exact=True).select_option("stops")
     figure.get_by_role("button", name="Publish five").press("Space")
     figure.get_by_role("button", name="Publish five").press("Space")
-    assert verdict.inner_text() == "carol was dropped, and nobody else noticed."
+    assert verdict.inner_text() == "carol was removed. The other clients are unaffected."
     assert "10 of 10" in figure.inner_text()
 
 
@@ -1027,7 +1027,7 @@ def test_transports_are_played_by_keyboard(page):
     for _ in range(2):
         page.keyboard.press("ArrowLeft")
     assert slider.get_attribute("aria-valuetext") == "Poll every 0.2 s"
-    assert "Polling asks 300 times, 288 of them for nothing" in figure.inner_text()
+    assert "Polling sends 300 requests, gets 288 empty responses" in figure.inner_text()
 
     figure.get_by_role("slider", name="Messages a minute").press("End")
     assert "Messages a minute: 120" in figure.inner_text()

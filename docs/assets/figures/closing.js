@@ -1,22 +1,22 @@
-/* <figure-closing>: who closes how, and what each side is told (RFC 6455, section 7).
+/* <figure-closing>: how a connection ends, and which code each side reads (RFC 6455, section 7).
 
-   The page's side is what Chromium does, which a test holds; the server's is what a library
+   The page's side is what Chromium does, which a test checks; the server's is what a library
    reads in the frame. */
 "use strict";
 {
   const MEANINGS = {
-    1000: "done, as planned", 1001: "going away: the page is left, or the server stops", 1002: "a frame broke the protocol",
-    1003: "this kind of data is not taken", 1005: "the close frame had no code; never sent", 1006: "no close frame came; never sent",
-    1007: "a text was not UTF-8", 1008: "not allowed; also what is used when nothing else fits", 1009: "a message was too big",
-    1010: "an extension is missing", 1011: "the server failed", 1012: "the server restarts", 1013: "try again later",
-    1014: "a gateway had a bad answer", 1015: "TLS failed; never sent",
+    1000: "normal end", 1001: "going away: the user leaves the page, or the server stops", 1002: "protocol error: an invalid frame",
+    1003: "unsupported data", 1005: "the close frame had no code; never sent", 1006: "there was no close frame; never sent",
+    1007: "a text isn't valid UTF-8", 1008: "policy violation, also if no other code fits", 1009: "the message is too big",
+    1010: "an extension is missing", 1011: "internal error", 1012: "the service restarts", 1013: "try again later",
+    1014: "bad gateway", 1015: "the TLS handshake failed; never sent",
   };
 
   /** Returns what a code means. */
   function meaning(code) {
-    if (code >= 4000 && code <= 4999) return "the application's own: you say what it means";
-    if (code >= 3000 && code <= 3999) return "a library's, listed by IANA";
-    return MEANINGS[code] ?? "not defined; never sent";
+    if (code >= 4000 && code <= 4999) return "private: the application defines it";
+    if (code >= 3000 && code <= 3999) return "registered with IANA";
+    return MEANINGS[code] ?? "not defined; must not be sent";
   }
 
   /** Whether a close frame may carry this code (section 7.4, and IANA's list since). */
@@ -24,16 +24,16 @@
 
   const size = (reason) => new TextEncoder().encode(reason).length;
 
-  /** Returns why nothing is sent; "" if the close frame goes out. A code that is null is none. */
+  /** Returns why nothing is sent; "" if the close frame is sent. `code` is null if there is no code. */
   function refusal({ who, code, reason }) {
     if (who === "page" && code !== null && code !== 1000 && !(code >= 3000 && code <= 4999))
-      return `close(${code}) throws InvalidAccessError: a page may say 1000, or 3000 to 4999`;
+      return `close(${code}) throws InvalidAccessError: a page may send only 1000 or 3000 to 4999`;
     if (code !== null && !maySend(code)) return `the library refuses: ${code} is ${meaning(code)}`;
-    if (size(reason) > 123) return `a reason has at most 123 bytes, and this one has ${size(reason)}`;
+    if (size(reason) > 123) return `a reason can have at most 123 bytes, and this one has ${size(reason)}`;
     return "";
   }
 
-  /** Returns what goes over the wire, and what each side is told: its code, and `clean`. */
+  /** Returns what is sent over the wire, and what each side reads: its code, and `clean`. */
   function close({ who, code, reason }) {
     const nothing = { code: 1006, reason: "", clean: false };
     if (who === "cut") return { refused: "", wire: ["cut"], page: nothing, server: nothing };
@@ -47,22 +47,22 @@
   }
 
   const CASES = {
-    "the server is done": ["server", 1000, "bye"],
-    "the page is done": ["page", 1000, "bye"],
-    "the page says no code": ["page", null, ""],
-    "the page is left": ["browser", 1001, ""],
+    "the server closes": ["server", 1000, "bye"],
+    "the page closes": ["page", 1000, "bye"],
+    "the page closes without a code": ["page", null, ""],
+    "the user leaves the page": ["browser", 1001, ""],
     "the page tries 1001": ["page", 1001, ""],
-    "the server is restarted": ["server", 1001, "restart"],
-    "the server's handler failed": ["server", 1011, ""],
-    "a message was too big": ["server", 1009, "at most 1 MiB"],
-    "the client may not": ["server", 1008, "rate limit"],
-    "the server is full": ["server", 1013, ""],
-    "the ticket ran out": ["server", 4401, "ticket expired"],
+    "the server restarts": ["server", 1001, "restart"],
+    "the server's handler fails": ["server", 1011, ""],
+    "a message is too big": ["server", 1009, "at most 1 MiB"],
+    "the client isn't allowed to": ["server", 1008, "rate limit"],
+    "the server is overloaded": ["server", 1013, ""],
+    "the ticket expires": ["server", 4401, "ticket expired"],
     "the server tries 1006": ["server", 1006, ""],
-    "the server sends a broken frame": ["broken", null, ""],
+    "the server sends an invalid frame": ["broken", null, ""],
     "the connection is cut": ["cut", null, ""],
   };
-  const WHO = { page: "the page", browser: "the browser itself", server: "the server", broken: "nobody: a broken frame", cut: "nobody: a cut" };
+  const WHO = { page: "the page", browser: "the browser itself", server: "the server", broken: "an invalid frame", cut: "a cut" };
 
   customElements.define("figure-closing", class extends Figure {
     static model = { close, meaning, maySend };
@@ -92,15 +92,15 @@
       this.code.disabled = !speaks;
       this.reason.disabled = !speaks || !digits;
       const code = speaks && digits ? Number(digits) : null, reason = code === null ? "" : this.reason.value;
-      if (Number.isNaN(code)) return this.say("A code is a number, or nothing.", true);
+      if (Number.isNaN(code)) return this.say("The code must be a number or empty.", true);
       const { refused, wire, page, server } = close({ who, code, reason });
       const payload = code === null ? [] : [code >> 8, code & 255, ...new TextEncoder().encode(reason)];
       const frame = code === null ? "Close, no code" : `Close ${code}${reason && ` “${reason}”`}`;
       const lines = wire.map((from, n) => {
-        if (from === "cut") return ["cut", "Nothing is said. Each side finds out when it writes, or by a ping that is not answered."];
-        if (from === "tcp") return ["tcp", "TCP is closed, by the server first"];
-        if (who === "broken") return [from, n ? "Close 1002" : "a frame that breaks a rule"];
-        return [from, n ? `${frame}: the answer` : frame, n ? "" : payload.length ? `payload ${hex(payload)}` : "no payload"];
+        if (from === "cut") return ["cut", "Nothing is sent. Each side finds out when it sends, or when a ping isn't answered."];
+        if (from === "tcp") return ["tcp", "The server closes the TCP connection"];
+        if (who === "broken") return [from, n ? "Close 1002" : "an invalid frame"];
+        return [from, n ? `${frame} in reply` : frame, n ? "" : payload.length ? `payload ${hex(payload)}` : "no payload"];
       });
       const arrows = { browser: "browser → server: ", server: "server → browser: " };
       this.wire.replaceChildren(...lines.map(([from, text, bytes]) =>
@@ -112,9 +112,9 @@
       if (server) rows.push(side("The server reads", server, false));
       this.told.replaceChildren(rows.length ? this.table("", rows) : "");
       if (refused) this.say(`Nothing is sent: ${refused}.`, true);
-      else if (who === "cut") this.say("Both sides are left with 1006.", true);
-      else if (who === "broken") this.say("The browser says 1002 to the server, and 1006 to its page.", true);
-      else this.say(page ? `Both sides read ${page.code}.` : `The page is gone. The server reads ${server.code}.`);
+      else if (who === "cut") this.say("Both sides report 1006.", true);
+      else if (who === "broken") this.say("The browser sends 1002 to the server and reports 1006 to its page.", true);
+      else this.say(page ? `Both sides read ${page.code}.` : `The page no longer exists. The server reads ${server.code}.`);
     }
   });
 }

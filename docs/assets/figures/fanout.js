@@ -1,23 +1,23 @@
-/* <figure-fanout>: five clients round a hub; cut one, or let it stop reading.
+/* <figure-fanout>: five clients around a hub. Cut one, or let it stop reading.
 
-   The model counts in messages. A connection whose client does not read holds BUFFER messages (in
-   truth, bytes: the kernels' buffers), after which send() waits. A queue of the hub holds QUEUE. */
+   The model counts messages. If a client doesn't read, its connection buffers BUFFER messages (in
+   reality, bytes in the kernels' buffers); then send() blocks. A queue of the hub holds QUEUE. */
 "use strict";
 {
   const NAMES = ["ada", "bob", "carol", "dan", "eve"], BUFFER = 2, QUEUE = 4;
   const MODES = {
     plain: "a plain loop",
-    catches: "a loop that drops who is cut",
-    writers: "a queue and a writer for each",
+    catches: "a loop that removes dead clients",
+    writers: "a queue and a writer for each client",
   };
 
   function start(mode) {
     const clients = NAMES.map((name) => ({ name, how: "reads", heard: 0, buffer: 0, queue: 0, dropped: false }));
-    // `waiting` messages wait for the loop; `at` is where it stands in the present one, or null.
+    // `waiting` messages wait for the loop; `at` is its position in the present one, or null.
     return { mode, clients, published: 0, waiting: 0, at: null, raised: null };
   }
 
-  /** Returns whether a message went into a client's connection. It is read at once, or lies there. */
+  /** Returns whether a client's connection took a message. The client reads it, or it is buffered. */
   function send(client) {
     if (client.how === "reads") client.heard++;
     else if (client.buffer < BUFFER) client.buffer++;
@@ -25,7 +25,7 @@
     return true;
   }
 
-  /** Goes on with the loop until it is done or send() waits. */
+  /** Continues the loop until it is done or send() blocks. */
   function loop(state) {
     while (state.at !== null || state.waiting) {
       if (state.at === null) [state.at, state.waiting, state.raised] = [0, state.waiting - 1, null];
@@ -34,7 +34,7 @@
         if (client.dropped) continue;
         if (client.how === "cut") {
           state.raised = state.at;
-          if (state.mode === "plain") break; // The exception ends the loop, for those after it too.
+          if (state.mode === "plain") break; // The exception ends the loop, also for the clients after it.
           client.dropped = true;
         } else if (!send(client)) return;
       }
@@ -42,7 +42,7 @@
     }
   }
 
-  /** Lets one client's writer go on until its queue is empty or send() waits. */
+  /** Runs one client's writer until its queue is empty or send() blocks. */
   function write(client) {
     if (client.how === "cut" && client.queue) [client.dropped, client.queue] = [true, 0];
     while (client.queue && send(client)) client.queue--;
@@ -68,7 +68,7 @@
     return state;
   }
 
-  /** Changes how a client is: it reads (and first what lies there), stops, or is cut for good. */
+  /** Changes a client: it reads (first what is buffered), stops reading, or is cut for good. */
   function turn(state, n, how) {
     const client = state.clients[n];
     if (client.how === "cut" || (client.dropped && how === "reads")) return state;
@@ -77,21 +77,21 @@
     return go(state);
   }
 
-  /** Returns a sentence for what one sees, and whether somebody suffers who did nothing. */
+  /** Returns a sentence about the state, and whether a healthy client suffers. */
   function verdict(state) {
     const { clients, published, at, raised } = state;
     const list = (all) => all.map(({ name }) => name).join(", ").replace(/, (\w+)$/, " and $1");
     const short = clients.filter((each) => each.how === "reads" && !each.dropped && each.heard < published);
     if (at !== null && clients[at].how !== "cut") {
       const { name } = clients[at], more = state.waiting ? `, and ${state.waiting} more messages wait` : "";
-      return [`send() to ${name} waits until ${name} reads${more}. ${short.length ? `Left out through no fault of theirs: ${list(short)}.` : ""}`, true];
+      return [`send() to ${name} blocks until ${name} reads${more}. ${short.length ? `Healthy clients that get nothing: ${list(short)}.` : ""}`, true];
     }
-    if (short.length) return [`send() to ${clients[raised].name} raised, and the loop ended. Left out, now and each time: ${list(short)}.`, true];
+    if (short.length) return [`send() to ${clients[raised].name} raised an exception, and the loop ended. Healthy clients that get nothing, now and each time: ${list(short)}.`, true];
     const dropped = clients.filter((each) => each.dropped);
-    if (dropped.length) return [`${list(dropped)} ${dropped.length > 1 ? "were" : "was"} dropped, and nobody else noticed.`, false];
+    if (dropped.length) return [`${list(dropped)} ${dropped.length > 1 ? "were" : "was"} removed. The other clients are unaffected.`, false];
     const behind = clients.filter((each) => each.how === "stops");
-    if (behind.length && published) return [`What ${list(behind)} does not read lies in a buffer so far. Publish more.`, false];
-    return [published ? "Everybody has heard everything." : "Nothing is published yet.", false];
+    if (behind.length && published) return [`Messages for ${list(behind)} are in a buffer so far. Publish more.`, false];
+    return [published ? "Every client has received every message." : "Nothing is published yet.", false];
   }
 
   customElements.define("figure-fanout", class extends Figure {
@@ -131,12 +131,12 @@
       [...this.hub.querySelectorAll(".client")].forEach((group, n) => {
         const { how, heard, dropped } = clients[n], stuck = n === at && how === "stops" ? "stuck" : "";
         group.setAttribute("class", `client ${dropped ? "cut" : how} ${stuck}`);
-        group.querySelector(".count").textContent = dropped ? "gone" : `${heard} of ${published}`;
-        this.hows[n].value = how; // Whoever was cut or dropped does not come back.
+        group.querySelector(".count").textContent = dropped ? "removed" : `${heard} of ${published}`;
+        this.hows[n].value = how; // A client that was cut or removed doesn't reconnect.
       });
-      const say = ({ how, dropped }, n) => (n === at && how === "stops" ? "send() waits here" : dropped ? "dropped by the hub" : { reads: "reads", stops: "does not read", cut: "cut" }[how]);
+      const say = ({ how, dropped }, n) => (n === at && how === "stops" ? "send() blocks here" : dropped ? "removed by the hub" : { reads: "reads", stops: "doesn't read", cut: "cut" }[how]);
       this.told.replaceChildren(this.table("", clients.map((client, n) =>
-        [client.name, `heard ${client.heard} of ${published}`, `${client.buffer} in the connection${this.state.mode === "writers" ? `, ${client.queue} in its queue` : ""}`, say(client, n)])));
+        [client.name, `received ${client.heard} of ${published}`, `${client.buffer} in the connection${this.state.mode === "writers" ? `, ${client.queue} in its queue` : ""}`, say(client, n)])));
       this.say(...verdict(this.state));
     }
   });

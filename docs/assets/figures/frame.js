@@ -31,7 +31,7 @@
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
   }
 
-  /** Reads the head at the start of `bytes`: its parts, and the rule that it breaks. */
+  /** Reads the header at the start of `bytes`: its parts, and the rule that it breaks. */
   function head(bytes, client) {
     const [first, second] = bytes, opcode = first & 15, short = second & 127, reserved = (first >> 4) & 7;
     const fin = first > 127, mask = second > 127, more = { 126: 2, 127: 8 }[short] ?? 0;
@@ -40,44 +40,44 @@
     const part = (name, start, end, shown, says, kind) => ({ name, start, end, shown, says, kind });
     const parts = [
       part("FIN", 0, 1, `${bits(first >> 7, 1)}··· ····`, fin ? "the last frame of its message" : "more fragments follow", "bits"),
-      part("reserved", 0, 1, `·${bits(reserved, 3)} ····`, reserved ? "there is no extension" : "no extension", "bits"),
+      part("reserved", 0, 1, `·${bits(reserved, 3)} ····`, reserved ? "without an extension" : "no extension", "bits"),
       part("opcode", 0, 1, `···· ${bits(opcode, 4)}`, KINDS[opcode] ?? "unknown", "opcode"),
       part("MASK", 1, 2, `${bits(second >> 7, 1)}··· ····`, `${mask ? "masked, as a client" : "not masked, as a server"} must`, "key"),
-      part("length", 1, 2, `·${bits(short, 7).replace(/.../, "$& ")}`, more ? `the next ${more} bytes say it` : `${short} bytes of payload`, "length"),
+      part("length", 1, 2, `·${bits(short, 7).replace(/.../, "$& ")}`, more ? `the next ${more} bytes hold it` : `${short} bytes of payload`, "length"),
     ];
     if (whole && more) parts.push(part("longer length", 2, 2 + more, hex(wide), `${length} bytes of payload`, "length"));
-    if (whole && mask) parts.push(part("key", size - 4, size, hex(bytes.slice(size - 4, size)), "chosen anew for each frame", "key"));
+    if (whole && mask) parts.push(part("key", size - 4, size, hex(bytes.slice(size - 4, size)), "random, new for each frame", "key"));
     const problem = [
       [reserved, "a reserved bit is set without an extension"],
       [!KINDS[opcode], `opcode ${opcode} is unknown`],
-      [opcode > 7 && !fin, "a control frame is never a fragment"],
+      [opcode > 7 && !fin, "a control frame can't be fragmented"],
       [opcode > 7 && more, "a control frame has at most 125 bytes"],
-      [mask !== client, client ? "a client masks each of its frames" : "a server never masks"],
-      [whole && (least !== more || length >= 2 ** 63), "a length stands in its shortest form"],
+      [mask !== client, client ? "a client must mask each frame" : "a server must not mask"],
+      [whole && (least !== more || length >= 2 ** 63), "a length must use its shortest form"],
     ].find(([broken]) => broken)?.[1];
     return { fin, opcode, mask, parts, size, length, problem };
   }
 
   const broken = (code, text) => Object.assign(new Error(text), { code });
 
-  /** Returns a decoder's text, or throws what closes with 1007. */
+  /** Returns a decoder's text, or throws an error with the code 1007. */
   function text(decoder, bytes, stream = false) {
     try {
       return decoder.decode(bytes, { stream });
     } catch {
-      throw broken(1007, "a text is not UTF-8");
+      throw broken(1007, "a text isn't valid UTF-8");
     }
   }
 
-  /** Returns what a close frame says, or throws (section 5.5.1). */
+  /** Returns a close frame's code and reason, or throws (section 5.5.1). */
   function closing(payload) {
     if (!payload.length) return "no code";
     const code = big(payload.slice(0, 2));
-    if (payload.length < 2 || !maySend(code)) throw broken(1002, `${code} is no code that is sent`);
+    if (payload.length < 2 || !maySend(code)) throw broken(1002, `${code} isn't a code that may be sent`);
     return `${code} ${text(strict(), payload.slice(2))}`.trim();
   }
 
-  /** Reads a stream of bytes: its frames, its messages, and the problem if it breaks a rule. */
+  /** Reads bytes. Returns the frames, the messages, and the rule that they break. */
   function decode(bytes, client) {
     const told = { frames: [], messages: [], missing: 0, open: false, closed: false, problem: null };
     try {
@@ -105,7 +105,7 @@
         say(KINDS[opcode], told.closed ? closing(payload) : new TextDecoder().decode(payload));
         continue;
       }
-      if (told.open && opcode) throw broken(1002, "a message began before the last one ended");
+      if (told.open && opcode) throw broken(1002, "a new message begins before the last one is complete");
       if (!told.open && !opcode) throw broken(1002, "there is no message to continue");
       if (opcode) [kind, whole, decoder] = [KINDS[opcode], "", opcode === 1 ? strict() : new TextDecoder()];
       whole += text(decoder, payload, !fin);
@@ -118,7 +118,7 @@
     "": "Choose one",
     "81 85 37 fa 21 3d 7f 9f 4d 51 58": "“Hello”, as in the RFC",
     "01 82 37 fa 21 3d 7f 9f 89 80 37 fa 21 3d 80 83 37 fa 21 3d 5b 96 4e": "A ping between two fragments",
-    "81 83 37 fa 21 3d ff 7a 9d 81 82 37": "Cut bytes",
+    "81 83 37 fa 21 3d ff 7a 9d 81 82 37": "An incomplete frame",
     "c1 85 37 fa 21 3d 7f 9f 4d 51 58": "A reserved bit is set",
     "81 fe 00 05 37 fa 21 3d 7f 9f 4d 51 58": "A length too long",
   };
@@ -151,13 +151,13 @@
       live.append(
         this.controls(this.field("Message", this.message, "wide"), this.field("Opcode", this.kind), this.field("Frames", this.count),
           this.field("Sent by", this.sender), ticked, this.button("New key", renew), this.field("Or an example", examples)),
-        this.field("Bytes on the wire, in hex: change them", this.hex),
+        this.field("Bytes on the wire, in hex", this.hex),
         this.verdict, this.strip, this.told, this.tables,
       );
       this.write();
     }
 
-    /** The message was changed: encode it. */
+    /** Encodes the message that was changed. */
     write() {
       const key = this.mask.checked ? this.key : null, opcode = Number(this.kind.value);
       this.count.disabled = opcode > 7;
@@ -166,7 +166,7 @@
       this.read();
     }
 
-    /** The bytes were changed: explain them. */
+    /** Explains the bytes that were changed. */
     read() {
       const digits = this.hex.value.replace(/0x|[\s,:]/gi, "");
       if (/[^0-9a-f]/i.test(digits) || digits.length % 2) {
@@ -176,13 +176,13 @@
       const read = decode(bytes, this.sender.value === "client");
       this.strip.replaceChildren(...read.frames.map((frame) => this.cells(frame)));
       this.rove(this.strip);
-      this.told.textContent = "Choose a byte to read what it is for.";
+      this.told.textContent = "Choose a byte to see what it means.";
       this.tables.replaceChildren(...read.frames.map((frame, n, { length }) => this.explained(frame, length > 1 ? `Frame ${n + 1}: ` : "")));
       const got = read.messages.map(({ kind, text }) => `${kind} “${text.slice(0, 60)}”`).join(", ");
       const next = read.problem ? `Closed with ${read.problem.code}: ${read.problem.message}.`
-        : read.closed ? "Nothing after it is read."
-        : read.missing ? `The next frame is not whole: it lacks ${read.missing} or more bytes.`
-        : read.open ? "The message goes on: a fragment with FIN is missing." : "";
+        : read.closed ? "Nothing after the close frame is read."
+        : read.missing ? `The next frame lacks ${read.missing} or more bytes.`
+        : read.open ? "The message needs a fragment with FIN." : "";
       this.say(`${got && `Received: ${got}.`} ${next}`, read.problem !== null);
     }
 
@@ -210,7 +210,7 @@
       const last = { name: "payload", shown, says: `${frame.mask ? "unmasked: " : ""}${says}${more}`, kind: "payload" };
       const parts = payload.length ? [...frame.parts, last] : frame.parts;
       const rows = parts.map(({ name, shown, says, kind }) => [make("td", { class: `code ${kind}` }, shown), name, says]);
-      return this.table(`${title}${size} bytes of head, ${length} of payload`, rows, 1);
+      return this.table(`${title}${size} bytes of header, ${length} of payload`, rows, 1);
     }
   });
 }

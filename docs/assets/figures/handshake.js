@@ -1,6 +1,6 @@
-/* <figure-handshake>: an opening handshake, who refuses it and why (RFC 6455, section 4).
+/* <figure-handshake>: an opening handshake, which side refuses it, and why (RFC 6455, section 4).
 
-   The server's rules are those of lesson 5, and Origin as in lesson 11; the browser's are those of
+   The server's rules are those of lesson 5, and Origin as in lesson 11. The browser's rules are from
    the WHATWG's WebSockets standard. */
 "use strict";
 {
@@ -8,7 +8,7 @@
   const PHRASES = { 101: "Switching Protocols", 400: "Bad Request", 403: "Forbidden", 426: "Upgrade Required" };
   const latin = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
-  /** Returns the SHA-1 of bytes. (The browser's own is missing where a page comes by plain HTTP.) */
+  /** Returns the SHA-1 of bytes. (A page that was loaded over plain HTTP can't use the browser's.) */
   function sha1(bytes) {
     const padded = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64), view = new DataView(padded.buffer);
     padded.set(bytes);
@@ -35,7 +35,7 @@
   /** Returns the Sec-WebSocket-Accept for a Sec-WebSocket-Key (section 4.2.2, step 5.4). */
   const accept = (key) => btoa(String.fromCharCode(...sha1(latin(key + GUID))));
 
-  /** Reads the head of a request or an answer: the words of its first line, and its headers. */
+  /** Reads the head of a request or a response: the words of its first line, and its headers. */
   function parse(text) {
     const [line, ...rest] = text.trim().split(/\r?\n/);
     const pairs = rest.map((each) => [each.split(":", 1)[0].trim().toLowerCase(), each.slice(each.indexOf(":") + 1).trim()]);
@@ -44,7 +44,7 @@
     return { words: line.split(" "), values, list, has: (name, token) => list(name).some((each) => each.toLowerCase() === token) };
   }
 
-  /** Returns the server's answer to a request: its status, why it refuses, and its headers. */
+  /** Returns the server's response to a request: its status, why it refuses, and its headers. */
   function answer(text, { origins, protocols }) {
     const { words, values, list, has } = parse(text);
     const [key, ...more] = values("Sec-WebSocket-Key"), versions = values("Sec-WebSocket-Version"), [origin] = values("Origin");
@@ -58,28 +58,28 @@
       ["one Sec-WebSocket-Version", versions.length === 1],
     ].find(([, there]) => !there);
     const refused = (status, why, headers = []) => ({ status, why, headers: ["Connection: close", ...headers] });
-    if (missing) return refused(400, `a WebSocket begins with ${missing[0]}`);
-    if (versions[0] !== "13") return refused(426, "the one version there is is 13", ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]);
-    if (origin !== undefined && !origins.includes(origin)) return refused(403, `a page of ${origin} may not connect`);
+    if (missing) return refused(400, `the request must have ${missing[0]}`);
+    if (versions[0] !== "13") return refused(426, "the only version is 13", ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]);
+    if (origin !== undefined && !origins.includes(origin)) return refused(403, `the origin ${origin} isn't allowed`);
     const protocol = list("Sec-WebSocket-Protocol").find((each) => protocols.includes(each));
     const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept(key)}`];
     return { status: 101, why: "", headers: protocol ? [...headers, `Sec-WebSocket-Protocol: ${protocol}`] : headers };
   }
 
-  /** Returns why the browser that sent `request` refuses an answer; "" if it opens. */
+  /** Returns why the browser that sent `request` refuses a response; "" if it opens. */
   function refusal(request, text) {
     const asked = parse(request), got = parse(text), chosen = got.values("Sec-WebSocket-Protocol");
     const offered = asked.list("Sec-WebSocket-Protocol"), [key = ""] = asked.values("Sec-WebSocket-Key");
     const proofs = got.values("Sec-WebSocket-Accept");
     const broken = [
-      [got.words[1] !== "101", `the status is ${got.words[1] ?? "missing"}, and not 101`],
-      [got.values("Upgrade").join().toLowerCase() !== "websocket", "Upgrade is not websocket"],
-      [!got.has("Connection", "upgrade"), "Connection is not Upgrade"],
-      [proofs.length !== 1 || proofs[0] !== accept(key), "Sec-WebSocket-Accept does not belong to its key"],
+      [got.words[1] !== "101", `the status is ${got.words[1] ?? "missing"}, not 101`],
+      [got.values("Upgrade").join().toLowerCase() !== "websocket", "Upgrade isn't websocket"],
+      [!got.has("Connection", "upgrade"), "Connection isn't Upgrade"],
+      [proofs.length !== 1 || proofs[0] !== accept(key), "Sec-WebSocket-Accept doesn't match its key"],
       [got.values("Sec-WebSocket-Extensions").length, "it offered no extension"],
       [chosen.length > 1, "there are two subprotocols"],
-      [chosen.length && !offered.includes(chosen[0]), `it did not offer the subprotocol ${chosen[0]}`],
-      [offered.length && !chosen.length, "none of the subprotocols that it offered was chosen"],
+      [chosen.length && !offered.includes(chosen[0]), `it didn't offer the subprotocol ${chosen[0]}`],
+      [offered.length && !chosen.length, "the server chose none of the subprotocols it offered"],
     ];
     return broken.find(([is]) => is)?.[1] ?? "";
   }
@@ -92,17 +92,17 @@ Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
 Sec-WebSocket-Version: 13
 Origin: https://board.example
 Sec-WebSocket-Protocol: board.v1`;
-  // What goes wrong: what is changed in the request, or in the answer.
+  // Each case: what to change in the request, or in the response.
   const CASES = {
-    "all is well": {},
+    "everything is correct": {},
     "a proxy drops Upgrade": { request: [/Upgrade: websocket\nConnection: Upgrade\n/, "Connection: close\n"] },
-    "somebody posts": { request: [/GET/, "POST"] },
+    "the method is POST": { request: [/GET/, "POST"] },
     "an old version": { request: [/Version: 13/, "Version: 8"] },
-    "a page of another site": { request: [/Origin: .*/, "Origin: https://evil.example"] },
+    "a page of another origin": { request: [/Origin: .*/, "Origin: https://evil.example"] },
     "a key of 3 bytes": { request: [/Key: .*/, "Key: YWJj"] },
-    "a subprotocol that the server lacks": { request: [/board.v1/, "board.v2"] },
-    "an Accept of another key": { answer: [/Accept: .*/, "Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="] },
-    "a plain web server answers": { answer: [/[^]*/, "HTTP/1.1 200 OK\nContent-Type: text/html"] },
+    "an unknown subprotocol": { request: [/board.v1/, "board.v2"] },
+    "an Accept for another key": { answer: [/Accept: .*/, "Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="] },
+    "a web server without WebSocket": { answer: [/[^]*/, "HTTP/1.1 200 OK\nContent-Type: text/html"] },
   };
 
   customElements.define("figure-handshake", class extends Figure {
@@ -122,9 +122,9 @@ Sec-WebSocket-Protocol: board.v1`;
       const texts = Object.fromEntries(Object.keys(CASES).map((name) => [name, name]));
       [this.verdict, this.sums] = [this.status("verdict"), make("div")];
       live.append(
-        this.controls(this.field("What happens", this.choice(texts, "all is well", (name) => this.show(CASES[name])), "wide"),
-          this.field("Origins that the server lets in", setting("origins"), "wide"), this.field("Subprotocols it speaks", setting("protocols"), "wide")),
-        make("div", { class: "pair" }, this.field("The request, to be changed", this.request), this.field("The answer, to be changed", this.answer)),
+        this.controls(this.field("What happens", this.choice(texts, "everything is correct", (name) => this.show(CASES[name])), "wide"),
+          this.field("Origins the server allows", setting("origins"), "wide"), this.field("Subprotocols the server speaks", setting("protocols"), "wide")),
+        make("div", { class: "pair" }, this.field("The request (editable)", this.request), this.field("The response (editable)", this.answer)),
         this.verdict, this.sums,
       );
       this.show({});
@@ -137,7 +137,7 @@ Sec-WebSocket-Protocol: board.v1`;
       this.judge();
     }
 
-    /** The request was changed: the server answers it. */
+    /** Lets the server respond to the request that was changed. */
     ask() {
       const { status, headers } = answer(this.request.value, this.server);
       this.answer.value = [`HTTP/1.1 ${status} ${PHRASES[status]}`, ...headers].join("\n");
@@ -147,13 +147,13 @@ Sec-WebSocket-Protocol: board.v1`;
     judge() {
       const request = this.request.value, { status, why } = answer(request, this.server);
       const no = refusal(request, this.answer.value), [key = ""] = parse(request).values("Sec-WebSocket-Key");
-      if (status !== 101) this.say(`The server refuses with ${status}: ${why}. The page sees 1006, and no reason.`, true);
-      else if (no) this.say(`The server agrees; the browser refuses: ${no}. The page sees 1006, and no reason.`, true);
-      else this.say("Open. From here on both send frames, and no more HTTP.");
+      if (status !== 101) this.say(`The server refuses with ${status}: ${why}. The page gets 1006 without a reason.`, true);
+      else if (no) this.say(`The server accepts, but the browser refuses: ${no}. The page gets 1006 without a reason.`, true);
+      else this.say("Open. From now on both sides send frames instead of HTTP.");
       const digest = sha1(latin(key + GUID));
       const code = (text) => make("td", { class: "code" }, text);
-      this.sums.replaceChildren(this.table("How the server proves that it understood", [
-        ["its key and the GUID", code(key + GUID)],
+      this.sums.replaceChildren(this.table("How the server computes Sec-WebSocket-Accept", [
+        ["the key and the GUID", code(key + GUID)],
         ["their SHA-1", code(hex(digest))],
         ["that in base64", code(btoa(String.fromCharCode(...digest)))],
       ]));

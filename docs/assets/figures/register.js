@@ -1,22 +1,22 @@
-/* <figure-register>: register and greet. Two threads are stepped in any order, to see when a
-   message is missed.
+/* <figure-register>: register and greet. Step two threads in any order, and see when bob misses a
+   message.
 
-   The one thread serves bob's connection; the other publishes what ada posts. Bob believes that
-   he hears everything from the moment that a step with `promise` has run: then he asks for the
-   history, and relies on the socket. So a message that was kept before is no loss, and one that was
-   posted after and never comes is. */
+   One thread serves bob's connection; the other publishes ada's message. After a step with
+   `promise`, bob expects every message: he asks for the history, and relies on the WebSocket for
+   the rest. So a message that was stored before that step isn't lost. One that was posted after it
+   and never arrives is. */
 "use strict";
 {
-  const OPEN = "answer 101", GREET = "send(bob, “welcome”)", REGISTER = "clients.add(bob)";
-  // How the server welcomes: the steps of bob's thread, and which of them bob takes for a promise.
+  const OPEN = "respond with 101", GREET = "send(bob, “welcome”)", REGISTER = "clients.add(bob)";
+  // What the server does: the steps of bob's thread, and the step after which bob relies on it.
   const WAYS = {
     "greet, then register": { steps: [OPEN, GREET, REGISTER], promise: GREET },
     "register, without a greeting": { steps: [OPEN, REGISTER], promise: OPEN },
     "register, then greet": { steps: [OPEN, REGISTER, GREET], promise: GREET },
   };
-  const POST = ["keep the message", "receivers = list(clients)", "send it to receivers"];
+  const POST = ["store the message", "receivers = list(clients)", "send it to receivers"];
 
-  /** Returns what is so after `order`, a text of b (a step of bob's thread) and a (of ada's). */
+  /** Returns the state after `order`, a text of b (a step of bob's thread) and a (of ada's). */
   function run(way, order) {
     const { steps, promise } = WAYS[way];
     const now = { b: 0, a: 0, registered: false, promised: false, kept: false, receives: false, heard: false, owed: false };
@@ -41,9 +41,9 @@
 
   const SIGNS = { heard: "✓", missed: "✗", history: "○" };
   const SAYS = {
-    heard: "Bob hears the message.",
-    missed: "Bob misses the message. He was told that he is in, it was posted after that, and nothing will ever tell him.",
-    history: "The message was kept before bob was told that he is in: he finds it in the history that he asks for then.",
+    heard: "Bob receives the message.",
+    missed: "Bob misses the message. It was posted after the server had promised him every message, and he will never know.",
+    history: "The message was stored before the promise, so bob finds it in the history that he asks for then.",
   };
 
   customElements.define("figure-register", class extends Figure {
@@ -56,7 +56,7 @@
         [this.way, this.order, this.seen] = [way, "", {}];
         this.lay();
       });
-      // A step that is used up stays where it is, so that the focus does too.
+      // The button of a finished thread stays, so that it keeps the focus.
       const step = (thread) => () => this.steps[thread].ariaDisabled === "true" || this.go(this.order + thread);
       this.steps = { b: this.button("Step bob's thread", step("b")), a: this.button("Step ada's thread", step("a")) };
       this.back = this.button("Back", () => this.go(this.order.slice(0, -1)));
@@ -71,11 +71,11 @@
       this.lay();
     }
 
-    /** Shows every order of the way that was chosen. */
+    /** Shows every order of the chosen way. */
     lay() {
       const all = orders(this.way), outcomes = all.map((order) => run(this.way, order).outcome);
       const missed = outcomes.filter((outcome) => outcome === "missed").length;
-      this.count.textContent = `The two threads can run in ${all.length} orders. Bob misses the message in ${missed}: ✓ heard, ○ in the history, ✗ missed. Choose one to see it.`;
+      this.count.textContent = `The two threads can run in ${all.length} orders. Bob misses the message in ${missed} of them: ✓ received, ○ in the history, ✗ missed. Choose one to see it.`;
       this.map.replaceChildren(...all.map((order, n) => {
         const name = `${outcomes[n]}: ${[...order].map((thread) => (thread === "b" ? "bob" : "ada")).join(", ")}`;
         const mark = this.button(SIGNS[outcomes[n]], () => this.go(order), { "aria-label": name, class: outcomes[n] });
@@ -93,20 +93,20 @@
         const at = n < done ? "done" : n === done ? "next" : "later";
         // When it ran, as a number of the whole.
         const place = [...order].map((each, m) => (each === thread ? m + 1 : 0)).filter(Boolean)[n];
-        const says = step === promise && at === "done" ? " (bob: “I am in”)" : "";
+        const says = step === promise && at === "done" ? " (bob now relies on it)" : "";
         return make("li", { class: at, ...(at === "next" && { "aria-current": "step" }) }, make("span", { class: "code" }, step), says, place ? make("small", {}, ` step ${place}`) : "");
       })));
       this.threads.replaceChildren(list("Bob's connection", "b", steps, now.b), list("Ada's post", "a", POST, now.a));
       this.steps.b.ariaDisabled = String(now.b === steps.length);
       this.steps.a.ariaDisabled = String(now.a === POST.length);
       this.back.ariaDisabled = this.again.ariaDisabled = String(!order);
-      const yes = (is, text) => (is ? text : "nobody");
+      const yes = (is, text) => (is ? text : "empty");
       this.state.replaceChildren(this.table("", [
         ["clients", yes(now.registered, "bob")],
         ["receivers", now.a < 2 ? "not taken yet" : yes(now.receives, "bob")],
-        ["bob relies on the socket", now.promised ? "yes" : "not yet"],
+        ["bob relies on the WebSocket", now.promised ? "yes" : "not yet"],
       ]));
-      this.say(now.outcome ? SAYS[now.outcome] : order ? "Go on with either thread." : "Which thread runs first? The system decides, not you.", now.outcome === "missed");
+      this.say(now.outcome ? SAYS[now.outcome] : order ? "Step either thread." : "Either thread can run first. Step one of them.", now.outcome === "missed");
       for (const mark of this.map.children) mark.ariaPressed = String(mark.dataset.order === order);
     }
   });

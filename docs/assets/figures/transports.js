@@ -1,29 +1,29 @@
 /* <figure-transports>: four transports over one minute, for one client.
 
-   Messages come r a minute, each at a place of its own between two ticks. A poll is sent every I
-   seconds, and everything takes the network's delay d one way. Then, with N messages:
+   r messages are posted in a minute, each at its own place between two ticks. A poll is sent every I
+   seconds, and the network takes d one way. Then, with N messages:
 
-   - Polling: 60 / I requests. A message waits for the next poll, I / 2 on average, and is seen d later.
-   - Long polling: a request waits at the server, at most HOLD. A message is seen d later, or up to
-     3 d where it came while the answer and the next request were on their way.
-   - Server-sent events and WebSocket: one connection. A message is seen d after it came.
+   - Polling: 60 / I requests. A message waits for the next poll, I / 2 on average, and arrives d later.
+   - Long polling: a request waits at the server, for at most HOLD. A message arrives d later, or up to
+     3 d later if it is posted while the response and the next request are on their way.
+   - Server-sent events and WebSocket: one connection. A message arrives d after it is posted.
 
-   Bytes of HTTP or WebSocket, with a browser's headers, as measured in one run of 20 clients and a
-   message every 5 s (polling each second cost 3,732 for each message, which is 4 EMPTY and a HIT):
-   an answer with nothing new, an answer with a message, each further message in the same answer;
-   a message as an event; a message as a frame. What opens a connection comes once, and is left out. */
+   Bytes of HTTP or WebSocket with a browser's headers, from one run with 20 clients and a message
+   every 5 s (polling each second cost 3,732 for each message, which is 4 EMPTY and a HIT): a
+   response with nothing new, a response with a message, each further message in the same response;
+   a message as an event; a message as a frame. The bytes that open a connection aren't counted. */
 "use strict";
 {
   const EMPTY = 721, HIT = 848, MORE = 86, EVENT = 137, FRAME = 125; // bytes
   const MINUTE = 60, HOLD = 25; // seconds
 
-  /** Returns when the messages of a minute come, in seconds. */
+  /** Returns when the messages of a minute are posted, in seconds. */
   function times(rate) {
     const golden = (Math.sqrt(5) - 1) / 2, gap = MINUTE / rate;
     return Array.from({ length: rate }, (_, n) => (n + (((n + 1) * golden) % 1)) * gap);
   }
 
-  /** Returns what asking costs. `answers` has, for each, when it left the server and how many messages it held. */
+  /** Returns what polling costs. Each of `answers` says when it left the server and how many messages it had. */
   function asked(name, answers, messages, delay) {
     const useful = answers.filter(({ count }) => count), carried = useful.reduce((sum, { count }) => sum + count, 0);
     const seen = useful.flatMap(({ at, count }) => Array(count).fill(at + delay));
@@ -31,7 +31,7 @@
     return summed({ name, answers, seen, requests: answers.length, useful: useful.length, bytes }, messages);
   }
 
-  /** Adds how old a message is when it is seen, in seconds, on average. */
+  /** Adds the average age of a message when it arrives, in seconds. */
   function summed(cost, messages) {
     const ages = cost.seen.map((at, n) => at - messages[n]);
     return { ...cost, age: ages.reduce((sum, age) => sum + age, 0) / ages.length };
@@ -129,7 +129,7 @@
       table.classList.add("numbers");
       this.told.replaceChildren(table);
       const [poll, , , socket] = costs, useless = poll.requests - poll.useful;
-      this.say(`Polling asks ${poll.requests} times, ${useless} of them for nothing, and sends ${Number((poll.bytes / socket.bytes).toPrecision(2))} times as much as a WebSocket. A message is ${much(poll.age)} old when it is seen, and ${much(socket.age)} over the socket.`);
+      this.say(`Polling sends ${poll.requests} requests, gets ${useless} empty responses, and takes ${Number((poll.bytes / socket.bytes).toPrecision(2))} times as many bytes as a WebSocket. A message is ${much(poll.age)} old when it arrives, and ${much(socket.age)} over the WebSocket.`);
     }
   });
 }
