@@ -11,22 +11,29 @@ import select
 import socket
 import time
 from concurrent.futures import Future
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from course.grading import Answer, Program, Server, expect, task
 from course.grading.expect import Unmet
-from course.grading.scripted import CUT, GOOD, SILENCE, Exchange, Reply, ScriptedBoard
+from course.grading.scripted import (
+    CUT,
+    EARLY,
+    GOOD,
+    LATE,
+    SILENCE,
+    Exchange,
+    Reply,
+    ScriptedBoard,
+    expect_pauses,
+)
 from course.grading.waiting import PATIENCE, SECONDS, begin, eventually
 
 PROBES = Path(__file__).parent / "probes" / "03_long_polling.py"
 CLOCK = Path(__file__).parent / "probes" / "clock.py"
 JSON = {"Content-Type": "application/json"}
 EMPTY = Reply(200, JSON, b'{"messages": [], "next": 0}')
-EARLY = 0.9  # The clock may be coarse: this part of a wait is enough.
-LATE = 1.01  # What a client asks to sleep may be rounded.
 LONG = 30  # seconds; a request that waits for so long is woken before, or the test has failed
 HOLD = 1.0  # seconds that a paused call gives to another request that may be waiting for it
 BRIEF = 0.3  # seconds for the last step of such a request
@@ -679,21 +686,3 @@ def expect_cursor(log: list[Exchange], after: int) -> None:
     for exchange in log:
         asked = exchange.query.get("after")
         expect(asked == str(after), f"a request with after={after}", exchange.target)
-
-
-def expect_pauses(
-    program: Program, log: list[Exchange], bounds: list[tuple[float, float]], after: list[str]
-) -> None:
-    """Expect each pause between a response and the next request to be within its bounds.
-
-    The clock tells the shortest; the longest is what the client asked time.sleep() for.
-    """
-    waits = [then.received_at - before.answered_at for before, then in pairwise(log)]
-    slept = [seconds for _, seconds in program.connections()]
-    # Another client than that of the course may connect more often, or not use time.sleep().
-    slept = slept if len(slept) == len(log) else [0.0] * len(log)
-    for (least, most), wait, sleep, name in zip(bounds, waits, slept, after, strict=False):
-        span = f"{least:g} s" if least == most else f"{least:g} to {most:g} s"
-        expected = f"a pause of {span} after {name}"
-        expect(wait >= least * EARLY, expected, f"{wait:.3f} s")
-        expect(sleep <= most * LATE, expected, f"{sleep:.3f} s")

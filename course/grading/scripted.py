@@ -12,14 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import pairwise
 from urllib.parse import parse_qsl, urlsplit
 
+from course.grading.expect import expect
 from course.grading.stage import Program, Stage
 from course.grading.transcript import body_in_words
 from course.grading.waiting import PATIENCE, SECONDS
 
 HEAD = 65536  # bytes; no request of a test is longer
 LONGEST_WAIT = 60.0  # seconds for which a request is held at most
+EARLY = 0.9  # A clock can be coarse: a wait counts if this part of it has passed.
+LATE = 1.01  # The sleep that a program asks for can be rounded.
 
 
 @dataclass(frozen=True)
@@ -291,3 +295,39 @@ class ScriptedBoard:
         self._stage.wire.sent("board", (words + body).rstrip())
         if reply.cut:
             self._stage.wire.happened("board", "connection cut in the middle of the body")
+
+
+def expect_pauses(
+    program: Program, log: list[Exchange], bounds: list[tuple[float, float]], after: list[str]
+) -> None:
+    """Expect each pause between a response and the next request to be within its bounds.
+
+    `log` holds the program's exchanges from its first on, and `after` says what comes before each
+    pause. The clock tells the shortest pause, and the longest is what the program asked
+    time.sleep() for. The program has to run with events=Program.PAUSES.
+    """
+    waits = [then.received_at - before.answered_at for before, then in pairwise(log)]
+    for (least, most), wait, sleep, name in zip(
+        bounds, waits, _slept(program, log), after, strict=False
+    ):
+        span = f"{least:g} s" if least == most else f"{least:g} to {most:g} s"
+        expected = f"a pause of {span} after {name}"
+        expect(wait >= least * EARLY, expected, f"{wait:.3f} s")
+        expect(sleep <= most * LATE, expected, f"{sleep:.3f} s")
+
+
+def _slept(program: Program, log: list[Exchange]) -> list[float]:
+    """Return the seconds that the program asked time.sleep() for after each exchange.
+
+    0.0 for all of them, if it doesn't connect once for each exchange.
+    """
+    # When the last of these has been reported, so have the sleeps before it.
+    program.wait_for_event("socket.connect", len(log))
+    attempts = program.connections()[: len(log)]
+    times = [at for at, _ in attempts]
+    received = [exchange.received_at for exchange in log]
+    in_turn = all(at <= then for at, then in zip(times, received, strict=False))
+    in_turn = in_turn and all(then <= at for then, at in zip(received, times[1:], strict=False))
+    if len(attempts) < len(log) or not in_turn:
+        return [0.0] * len(log)
+    return [seconds for _, seconds in attempts]
