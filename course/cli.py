@@ -47,7 +47,7 @@ def _prepare() -> None:
 
 def _explain(error: Exception) -> int:
     """Say in a sentence what went wrong, and return the exit status."""
-    from course.learner.work import Refusal
+    from course.learner.refusal import Refusal
     from course.lesson.regions import MarkerError
 
     if isinstance(error, Refusal | MarkerError):
@@ -136,7 +136,7 @@ def _named(names: tuple[str, ...]) -> list[Lesson]:
 
     Raises UnknownLesson, and Refusal for a task's name: `hint` and `reset` take one.
     """
-    from course.learner.work import Refusal
+    from course.learner.refusal import Refusal
 
     found: dict[Lesson, None] = {}
     here = None
@@ -194,15 +194,16 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
 @click.argument("task", required=False)
 def hint(lesson: str | None, task: str | None) -> None:
     """Show the next hint, of three: a nudge, a pointer, nearly there."""
-    from course.learner import work
+    from course.learner import hints
     from course.learner.paint import Painter, make_console
+    from course.learner.refusal import Refusal
 
     progress = _progress()
     here, name = _lesson_and_task(lesson, task)
-    chosen = work.find_task(here, name) if name else work.open_task(here, progress)
+    chosen = hints.find_task(here, name) if name else hints.open_task(here, progress)
     if chosen is None:
-        raise work.Refusal(f"Every task of {here.slug} has passed. Name one to see its hints.")
-    shown = work.next_hint(here, chosen, progress)
+        raise Refusal(f"Every task of {here.slug} has passed. Name one to see its hints.")
+    shown = hints.next_hint(here, chosen, progress)
     painter = Painter(make_console(sys.stdout))
     for line in painter.hint(shown, here):
         painter.console.print(line, soft_wrap=True)
@@ -236,18 +237,19 @@ def run_lesson(lesson: str, solution: bool) -> None:
 @click.option("--anyway", is_flag=True, help="Even before every task has passed.")
 def solution(lesson: str, anyway: bool) -> None:
     """Show your answer beside ours, once you pass."""
-    from course.learner import work
+    from course.learner.hints import open_task
     from course.learner.paint import WIDE, Painter, make_console
-    from course.learner.solution import comparison
+    from course.learner.refusal import Refusal, command
+    from course.learner.solution import comparison, pairs
 
     here, progress = find(lesson), _progress()
     if not anyway and not progress.complete(here):
-        left = work.open_task(here, progress)
+        left = open_task(here, progress)
         what = f"{left.id} has not passed yet" if left else "it has no tasks yet"
-        again = work.command(f"solution {here.number} --anyway")
-        raise work.Refusal(f"{here.slug}: {what}. {again} shows the solution all the same.")
+        again = command(f"solution {here.number} --anyway")
+        raise Refusal(f"{here.slug}: {what}. {again} shows the solution all the same.")
     painter = Painter(make_console(sys.stdout), WIDE)
-    for line in comparison(work.pairs(here), painter):
+    for line in comparison(pairs(here), painter):
         painter.console.print(line, soft_wrap=True)
 
 
@@ -256,10 +258,11 @@ def solution(lesson: str, anyway: bool) -> None:
 @click.argument("task", required=False)
 def reset(lesson: str, task: str | None) -> None:
     """Write the starter again, of a lesson or of one task. What was there is kept."""
-    from course.learner import work
+    from course.learner import reset as starters
+    from course.learner.hints import find_task
 
     here = find(lesson)
-    said = work.reset_task(here, work.find_task(here, task)) if task else work.reset(here)
+    said = starters.reset_task(here, find_task(here, task)) if task else starters.reset(here)
     _progress().turn_to(here.slug)
     for sentence in said:
         click.echo(sentence)
@@ -327,7 +330,7 @@ def dev() -> None:
 @dev.command()
 def sync() -> None:
     """Write lessons/ from solutions/."""
-    from course.lesson.starter import sync as write
+    from course.author.sync import sync as write
 
     for line in write(ROOT):
         click.echo(line)

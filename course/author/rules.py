@@ -37,9 +37,9 @@ from pathlib import Path
 
 from course.author import page_rules
 from course.author.lesson_view import Refusal, View, code_lines, read, views
+from course.author.sync import Change, changes
 from course.lesson.lessons import SLUG, Lesson, task_decorators
 from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
-from course.lesson.starter import Change, changes
 
 APP_LINES, FUNCTION_LINES = 120, 25
 # What a lesson holds at most, unless its page's front matter says `answer_lines: 150`, say.

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 from course.lesson.lessons import Lesson, lessons, pictures
 
 STDOUT = Path("-")

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
+from course.learner.hints import Hint
 from course.learner.progress import Progress
-from course.learner.work import Hint, command
+from course.learner.refusal import command
 from course.lesson.lessons import Lesson
 from course.report import LessonResult, Report, Status, TaskResult
 

@@ -5,9 +5,10 @@ from typing import Literal
 
 from rich.text import Text
 
+from course.learner.hints import Hint
+from course.learner.keys import BINDINGS
 from course.learner.paint import NARROW, CardLine, Painter, crop
 from course.learner.progress import Progress
-from course.learner.work import Hint
 from course.lesson.lessons import Lesson, Task
 from course.report import TaskResult
 
@@ -88,18 +89,12 @@ def _rule(painter: Painter) -> Text:
     return painter.text(painter.signs.rule * painter.width, "dim")
 
 
-_KEYS = {
-    "tasks": "h hint,d docs,n next,p previous,l list,s solution,r reset,c check,q quit",
-    "list": "↑↓ move,enter choose,l back,q quit",
-    "ask": "y yes,n no",
-    "page": "↑↓ scroll,space more,b back,q quit",
-}
-
-
 def _footer(view: View, painter: Painter) -> list[Text]:
     lines = [Text()]
-    for pair in _KEYS[view.mode].split(","):
-        key, _, name = pair.partition(" ")
+    for binding in BINDINGS[view.mode]:
+        key, _, name = binding.shown.partition(" ")
+        if not key:
+            continue
         if name == "solution" and not view.progress.complete(view.lesson):
             continue
         keys = key if painter.unicode else key.replace("↑↓", "j/k")

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 
 HOST = "127.0.0.1"
 PORT = 8000  # where free; else any other

@@ -1,13 +1,42 @@
 """A learner's answer beside ours: in two columns where there is room, as a difference elsewhere."""
 
 import difflib
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from rich.syntax import Syntax
 from rich.text import Text
 
 from course.learner.paint import Painter, printable
-from course.learner.work import Pair
+from course.learner.refusal import Refusal
+from course.lesson import regions
+from course.lesson.lessons import Lesson
+from course.lesson.starter import files
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A file of a lesson, as the learner has it and as the solution does."""
+
+    name: str
+    mine: str
+    ours: str
+
+
+def pairs(lesson: Lesson) -> list[Pair]:
+    """Return the files in which the lesson asks for something; those it gives are left out."""
+    if not lesson.solution.is_dir():
+        raise Refusal(f"There is no solution of {lesson.slug} here.")
+    found = []
+    for name, path in files(lesson.solution).items():
+        if path.suffix in regions.COMMENTS:
+            text = path.read_text("utf-8")
+            if any(region.sentence for region in regions.regions(text, path.suffix, name)):
+                mine = lesson.lesson / name
+                learners = mine.read_text("utf-8", "replace") if mine.is_file() else ""
+                found.append(Pair(name, learners, regions.without_markers(text, path.suffix)))
+    return found
+
 
 TWO_COLUMNS = 140  # columns of the terminal, from which two listings fit side by side
 

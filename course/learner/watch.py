@@ -3,25 +3,24 @@
 import contextlib
 import os
 import queue
-import random
-import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
+from rich.console import Console
 
-from course.learner import keyboard, site, work
-from course.learner.paint import WIDE, WIDEST, Painter, is_dumb
+from course.learner import hints, keyboard, keys, site
+from course.learner import reset as starters
+from course.learner.grader import Broken, Checked, Grader, Judged, Put
+from course.learner.paint import WIDE, Painter
+from course.learner.refusal import Refusal
 from course.learner.saves import Saved, Saves
-from course.learner.screen import View, frame
-from course.lesson.lessons import Lesson, pictures
-from course.report import LessonResult, TaskResult
+from course.learner.screen import View
+from course.learner.surface import surface
+from course.lesson.lessons import Lesson
+from course.report import LessonResult
 
 
 @dataclass(frozen=True)
@@ -37,117 +36,10 @@ class Resized:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The check with this number judged a task."""
-
-    run: int
-    result: TaskResult
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The check with this number is done."""
-
-    run: int
-    result: LessonResult
-
-
-@dataclass(frozen=True)
 class Said:
     """Something to tell the learner."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Broken:
-    """The runner itself failed, in another thread."""
-
-    error: BaseException
-
-
-Put = Callable[[object], None]
-
-
-class Grader:
-    """Grades in a thread of its own. A new request ends the one that is running."""
-
-    def __init__(self, put: Put, make_engine: Callable) -> None:
-        self._put, self._make = put, make_engine
-        self._news = threading.Condition()
-        self._wanted: tuple[Lesson, str, int] | None = None
-        self._latest = 0
-        self._closed = False
-        self._engine = None
-        self._slug = ""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def check(self, lesson: Lesson, first: str, run: int) -> None:
-        """Grade the lesson; its events carry the number `run`, which rises with each request.
-
-        The task `first`, if any, is graded at once by itself, as the learner waits for that one.
-        """
-        with self._news:
-            self._wanted, self._latest = (lesson, first, run), run
-            self._news.notify()
-        self._cancel()
-
-    def close(self) -> None:
-        """End the running check, the graders and the thread."""
-        with self._news:
-            self._closed, self._latest = True, -1
-            self._news.notify()
-        self._cancel()
-        self._thread.join()
-
-    def _cancel(self) -> None:
-        if engine := self._engine:
-            engine.cancel()
-
-    def _run(self) -> None:
-        try:
-            while job := self._next():
-                self._grade(*job)
-        except BaseException as error:
-            self._put(Broken(error))
-        finally:
-            if self._engine:
-                self._engine.close()
-
-    def _next(self) -> tuple[Lesson, str, int] | None:
-        with self._news:
-            self._news.wait_for(lambda: self._wanted or self._closed)
-            job, self._wanted = self._wanted, None
-            return None if self._closed else job
-
-    def _grade(self, lesson: Lesson, first: str, run: int) -> None:
-        from course.grading.engine import Cancelled, Finished, Job
-
-        engine = self._engine_for(lesson)
-
-        def on_event(event: object) -> None:
-            if run != self._latest:
-                # The next request came before this check could be cancelled.
-                engine.cancel()
-            elif isinstance(event, Finished):
-                self._put(Judged(run, event.result))
-
-        seed = random.randrange(10**6)
-        job = Job(lesson.slug, lesson.lesson, pictures=pictures(lesson.root))
-        with contextlib.suppress(Cancelled):
-            if first:
-                engine.grade([replace(job, tasks=(first,))], seed, on_event)
-            [result] = engine.grade([job], seed, on_event)
-            self._put(Checked(run, result))
-
-    def _engine_for(self, lesson: Lesson):
-        """Return graders for this lesson; those for another one end, to leave its memory free."""
-        if self._slug != lesson.slug:
-            if self._engine:
-                self._engine.close()
-            self._engine, self._slug = self._make([lesson.slug]), lesson.slug
-        return self._engine
 
 
 class Watch:
@@ -178,7 +70,7 @@ class Watch:
             stack.callback(self._close_site)
             stack.enter_context(_resizes(self._events.put))
             stack.enter_context(keyboard.keys(lambda name: self._events.put(Key(name))))
-            draw = stack.enter_context(_surface(self.console))
+            draw = stack.enter_context(surface(self.console))
             while self._going:
                 draw(self.view)
                 self._keep()
@@ -244,11 +136,10 @@ class Watch:
         if name == keyboard.END:
             self._going = False
             return
-        action = {**_KEYS[view.mode]}.get(name)
         try:
-            if action:
-                getattr(self, f"_{action}")()
-        except work.Refusal as refusal:
+            if does := keys.action(view.mode, name):
+                getattr(self, f"_{does}")()
+        except Refusal as refusal:
             view.notice = str(refusal)
 
     def _quit(self) -> None:
@@ -259,10 +150,10 @@ class Watch:
 
     def _hint(self) -> None:
         view = self.view
-        task = view.task or work.open_task(view.lesson, view.progress)
+        task = view.task or hints.open_task(view.lesson, view.progress)
         if task is None:
-            raise work.Refusal("Every task passes: there is nothing to hint at.")
-        view.hint = work.next_hint(view.lesson, task, view.progress)
+            raise Refusal("Every task passes: there is nothing to hint at.")
+        view.hint = hints.next_hint(view.lesson, task, view.progress)
 
     def _up(self) -> None:
         self._choose_task(-1)
@@ -287,7 +178,7 @@ class Watch:
     def _step(self, step: int, otherwise: str) -> None:
         place = self.view.lessons.index(self.view.lesson) + step
         if not 0 <= place < len(self.view.lessons):
-            raise work.Refusal(otherwise)
+            raise Refusal(otherwise)
         self._go_to(self.view.lessons[place])
 
     def _go_to(self, lesson: Lesson) -> None:
@@ -313,11 +204,11 @@ class Watch:
         self._go_to(self.view.lessons[self.view.cursor])
 
     def _solution(self) -> None:
-        from course.learner.solution import comparison
+        from course.learner.solution import comparison, pairs
 
         if not self.view.progress.complete(self.view.lesson):
-            raise work.Refusal("The solution is shown once every task of the lesson has passed.")
-        found = work.pairs(self.view.lesson)
+            raise Refusal("The solution is shown once every task of the lesson has passed.")
+        found = pairs(self.view.lesson)
         self.view.page = comparison(found, Painter(self.console, WIDE))
         self.view.mode, self.view.offset = "page", 0
 
@@ -339,7 +230,7 @@ class Watch:
     def _yes(self) -> None:
         self._back()
         lesson = self.view.lesson
-        self.view.notice = " ".join(work.reset(lesson))
+        self.view.notice = " ".join(starters.reset(lesson))
         self._saves.turn_to(lesson.lesson)  # What was written is no save of the learner's.
         self._check()
 
@@ -354,7 +245,7 @@ class Watch:
         """Open the page when the site is there."""
         try:
             address = site.wait() + place
-        except work.Refusal as refusal:
+        except Refusal as refusal:
             self._site = None
             self._events.put(Said(str(refusal)))
             return
@@ -368,27 +259,6 @@ class Watch:
             self._site.close()
 
 
-_MOVES = {"q": "quit", "escape": "back", "b": "back"}
-_KEYS = {
-    "tasks": {
-        **{"h": "hint", "d": "docs", "n": "next", "p": "previous", "l": "list", "s": "solution"},
-        **{"r": "reset", "c": "check", "up": "up", "down": "down", "k": "up", "j": "down"},
-        **_MOVES,
-    },
-    "list": {
-        **{"up": "above", "down": "below", "k": "above", "j": "below", "enter": "choose"},
-        **{"l": "back"},
-        **_MOVES,
-    },
-    "ask": {"y": "yes", "n": "back", **_MOVES},
-    "page": {
-        **{"up": "scroll_up", "down": "scroll_down", "k": "scroll_up", "j": "scroll_down"},
-        **{"page up": "page_up", "page down": "page_down", "s": "back"},
-        **_MOVES,
-    },
-}
-
-
 @contextlib.contextmanager
 def _resizes(put: Put) -> Iterator[None]:
     """Tell of each change of the window's size, where the system does."""
@@ -400,64 +270,3 @@ def _resizes(put: Put) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGWINCH, before)
-
-
-@contextlib.contextmanager
-def _surface(console: Console) -> Iterator[Callable[[View], None]]:
-    """Give a function that draws: on a screen of its own, or line by line where there is none."""
-    if is_dumb():
-        yield _Printer(console).draw
-        return
-    live = Live(
-        console=console,
-        screen=True,
-        auto_refresh=False,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        vertical_overflow="crop",
-    )
-
-    def draw(view: View) -> None:
-        _measure(console)
-        painter = Painter(console, WIDE if view.mode == "page" else WIDEST)
-        live.update(Group(*frame(view, painter, console.height)), refresh=True)
-
-    try:
-        live.start()
-        yield draw
-    finally:
-        with contextlib.suppress(OSError):  # The terminal may have gone, with its window.
-            live.stop()
-
-
-class _Printer:
-    """Prints the screen once for each check, for a terminal that can only print."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last: list[str] = []
-
-    def draw(self, view: View) -> None:
-        """Print what is new."""
-        if view.checking:
-            return
-        _measure(self._console)
-        lines = frame(view, Painter(self._console), max(self._console.height, 40))
-        shown = [line.plain for line in lines if line.plain.strip()]
-        if shown != self._last:
-            self._console.print(Text("\n").join(lines[: _last_line(lines)]))
-            self._last = shown
-
-
-def _last_line(lines: list[Text]) -> int:
-    return max((n for n, line in enumerate(lines, 1) if line.plain.strip()), default=0)
-
-
-def _measure(console: Console) -> None:
-    """Give the console the size that the terminal has now."""
-    try:
-        size = os.get_terminal_size(sys.stdout.fileno())
-    except (OSError, ValueError):
-        size = os.terminal_size((0, 0))
-    fallback = shutil.get_terminal_size()
-    console.size = (size.columns or fallback.columns, size.lines or fallback.lines)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from course.learner.paint import printable
+from course.learner.refusal import Refusal, command
 from course.learner.saves import Saves
 from course.learner.site import open_browser
-from course.learner.work import Refusal, command
 from course.lesson.lessons import Lesson
 from course.workbench.app import APPS, App
 from course.workbench.faults import LONGEST_DELAY, LOWEST_RATE

@@ -11,7 +11,7 @@ from flask import Flask, Response, abort, jsonify, redirect, request, send_from_
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("page")

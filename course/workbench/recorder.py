@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 from course.workbench.transcript import Transcript
 
 NAME = re.compile(r"[\w-]+\.jsonl")

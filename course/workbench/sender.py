@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 from course.workbench.proxy import CHUNK, Proxy
 from course.workbench.read_frames import unmask
 

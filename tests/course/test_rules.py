@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from course.author.rules import check
+from course.author.sync import sync
 from course.lesson.regions import MarkerError
-from course.lesson.starter import sync
 
 APP = '''\
 """Say hello."""

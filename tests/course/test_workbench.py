@@ -23,7 +23,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 from course.grading.waiting import PATIENCE
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 from course.lesson.lessons import ROOT, Lesson
 from course.workbench.bench import Bench, require_app
 from course.workbench.page_kind import kind_of

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from course.author.sync import sync
 from course.lesson.lessons import Lesson
 from course.lesson.regions import MarkerError
-from course.lesson.starter import starter_files, sync
+from course.lesson.starter import starter_files
 
 APP = """\
 def hello():

@@ -10,11 +10,11 @@ import pytest
 from little_course import make_course
 from rich.text import Text
 
+from course.learner.hints import Hint
 from course.learner.paint import Painter, crop, make_console, printable
 from course.learner.progress import Progress
 from course.learner.screen import View, frame
-from course.learner.solution import comparison
-from course.learner.work import Hint, Pair
+from course.learner.solution import Pair, comparison
 from course.lesson.lessons import Task
 from course.report import LessonResult, Report, TaskResult
 

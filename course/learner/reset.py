@@ -1,78 +1,15 @@
-"""A learner's own work: the hint that comes next, the starter again, their answer beside ours."""
+"""Write the starter again, of a lesson or of one task. What was there is kept."""
 
 import contextlib
-import difflib
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from course.learner.progress import Progress
+from course.learner.refusal import Refusal, command
 from course.lesson import regions
 from course.lesson.lessons import Lesson, Task
 from course.lesson.starter import files, starter_files
-
-
-class Refusal(Exception):
-    """What was asked for cannot be done. The text says why, and what can be."""
-
-
-@dataclass(frozen=True)
-class Hint:
-    """A hint as it is shown: the third of three, say."""
-
-    task: Task
-    number: int
-    total: int
-    text: str  # Markdown
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A file of a lesson, as the learner has it and as the solution does."""
-
-    name: str
-    mine: str
-    ours: str
-
-
-def command(text: str) -> str:
-    """Return how a command of the course is typed."""
-    return f"`python3 -m course {text}`"
-
-
-def find_task(lesson: Lesson, name: str) -> Task:
-    """Return the lesson's task. Raises Refusal, which names the nearest one."""
-    tasks = {task.id: task for task in lesson.tasks}
-    wanted = name.lower().replace("-", "_")
-    if wanted in tasks:
-        return tasks[wanted]
-    near = difflib.get_close_matches(wanted, tasks, n=1, cutoff=0)
-    advice = (
-        f"Did you mean {near[0]}? Its tasks are {', '.join(tasks)}." if near else "It has none."
-    )
-    raise Refusal(f"Lesson {lesson.slug} has no task {name!r}. {advice}")
-
-
-def open_task(lesson: Lesson, progress: Progress) -> Task | None:
-    """Return the first task that has not passed yet."""
-    passed = progress.passed(lesson.slug)
-    return next((task for task in lesson.tasks if task.id not in passed), None)
-
-
-def next_hint(lesson: Lesson, task: Task, progress: Progress) -> Hint:
-    """Return the hint after those that were shown, and count it. The last one is shown again.
-
-    Raises Refusal where the page has none for the task.
-    """
-    hints = lesson.hints(task.id)
-    if not hints:
-        page = lesson.page.relative_to(lesson.root).as_posix()
-        raise Refusal(f"The page {page} has no hints for {task.id}.")
-    number = min(progress.hints(lesson.slug, task.id) + 1, len(hints))
-    progress.show_hint(lesson.slug, task.id, number)
-    return Hint(task, number, len(hints), hints[number - 1])
 
 
 def reset(lesson: Lesson) -> list[str]:
@@ -134,21 +71,6 @@ def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: 
             )
         text = regions.restore(text, starter, path.suffix, region, name)
     return text.replace("\n", ends).encode("utf-8")
-
-
-def pairs(lesson: Lesson) -> list[Pair]:
-    """Return the files in which the lesson asks for something; those it gives are left out."""
-    if not lesson.solution.is_dir():
-        raise Refusal(f"There is no solution of {lesson.slug} here.")
-    found = []
-    for name, path in files(lesson.solution).items():
-        if path.suffix in regions.COMMENTS:
-            text = path.read_text("utf-8")
-            if any(region.sentence for region in regions.regions(text, path.suffix, name)):
-                mine = lesson.lesson / name
-                learners = mine.read_text("utf-8", "replace") if mine.is_file() else ""
-                found.append(Pair(name, learners, regions.without_markers(text, path.suffix)))
-    return found
 
 
 def _starter(lesson: Lesson) -> dict[str, bytes]:

@@ -1,0 +1,117 @@
+"""The thread that grades for the watch: the latest request only, and a save ends the one before."""
+
+import contextlib
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from course.lesson.lessons import Lesson, pictures
+from course.report import LessonResult, TaskResult
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The check with this number judged a task."""
+
+    run: int
+    result: TaskResult
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The check with this number is done."""
+
+    run: int
+    result: LessonResult
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The runner itself failed, in another thread."""
+
+    error: BaseException
+
+
+Put = Callable[[object], None]
+
+
+class Grader:
+    """Grades in a thread of its own. A new request ends the one that is running."""
+
+    def __init__(self, put: Put, make_engine: Callable) -> None:
+        self._put, self._make = put, make_engine
+        self._news = threading.Condition()
+        self._wanted: tuple[Lesson, str, int] | None = None
+        self._latest = 0
+        self._closed = False
+        self._engine = None
+        self._slug = ""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def check(self, lesson: Lesson, first: str, run: int) -> None:
+        """Grade the lesson; its events carry the number `run`, which rises with each request.
+
+        The task `first`, if any, is graded at once by itself, as the learner waits for that one.
+        """
+        with self._news:
+            self._wanted, self._latest = (lesson, first, run), run
+            self._news.notify()
+        self._cancel()
+
+    def close(self) -> None:
+        """End the running check, the graders and the thread."""
+        with self._news:
+            self._closed, self._latest = True, -1
+            self._news.notify()
+        self._cancel()
+        self._thread.join()
+
+    def _cancel(self) -> None:
+        if engine := self._engine:
+            engine.cancel()
+
+    def _run(self) -> None:
+        try:
+            while job := self._next():
+                self._grade(*job)
+        except BaseException as error:
+            self._put(Broken(error))
+        finally:
+            if self._engine:
+                self._engine.close()
+
+    def _next(self) -> tuple[Lesson, str, int] | None:
+        with self._news:
+            self._news.wait_for(lambda: self._wanted or self._closed)
+            job, self._wanted = self._wanted, None
+            return None if self._closed else job
+
+    def _grade(self, lesson: Lesson, first: str, run: int) -> None:
+        from course.grading.engine import Cancelled, Finished, Job
+
+        engine = self._engine_for(lesson)
+
+        def on_event(event: object) -> None:
+            if run != self._latest:
+                # The next request came before this check could be cancelled.
+                engine.cancel()
+            elif isinstance(event, Finished):
+                self._put(Judged(run, event.result))
+
+        seed = random.randrange(10**6)
+        job = Job(lesson.slug, lesson.lesson, pictures=pictures(lesson.root))
+        with contextlib.suppress(Cancelled):
+            if first:
+                engine.grade([replace(job, tasks=(first,))], seed, on_event)
+            [result] = engine.grade([job], seed, on_event)
+            self._put(Checked(run, result))
+
+    def _engine_for(self, lesson: Lesson):
+        """Return graders for this lesson; those for another one end, to leave its memory free."""
+        if self._slug != lesson.slug:
+            if self._engine:
+                self._engine.close()
+            self._engine, self._slug = self._make([lesson.slug]), lesson.slug
+        return self._engine
