@@ -444,11 +444,12 @@ def test_an_id_is_remembered_after_a_reconnect_and_a_restart(stage, server):
     again = post(enter(server, "ada", room), "1", text)
     server.kill()
     ada = enter(stage.serve(), "ada", room)
+    changed = ask(ada, "post", "1", text=stage.text())
     later = post(ada, "1", text)
 
     expect(again == first, f"after the reconnect {json.dumps(first)}", again)
     expect(later == first, f"after the restart {json.dumps(first)}", later)
-    expect_error(ask(ada, "post", "1", text=stage.text()), "conflict", "1")
+    expect_error(changed, "conflict", "1")
     expect(listed(ada) == [first], "one message in the room", listed(ada))
 
 

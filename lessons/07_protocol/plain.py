@@ -1,4 +1,4 @@
-"""A board over a WebSocket as it is first written. Lesson 7 begins by talking to it."""
+"""A first attempt at a board over a WebSocket. Lesson 7 begins with it."""
 
 import json
 
@@ -12,7 +12,7 @@ messages: list[dict] = []
 
 @sock.route("/board/<room>")
 def talk(ws, room: str) -> None:
-    """Keep what the client posts, and list it when asked."""
+    """Store what the client posts, and list it on request."""
     if not request.args.get("author"):
         abort(401)
     ws.send({"type": "welcome", "room": room})

@@ -1,10 +1,12 @@
 """Open five connections, send bye on each, and answer nothing after it: `asleep.py PORT`."""
 
+import os
 import socket
 import sys
 import time
 
-SECONDS = 3.0  # how long the server is watched
+PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)  # more on a slow machine
+SECONDS = 3.0 * PATIENCE  # how long the server is watched
 HANDSHAKE = (
     b"GET /echo?name=ada HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -15,7 +17,10 @@ BYE = b"\x81\x83\x00\x00\x00\x00bye"  # a text frame, masked with zeros
 
 def main() -> None:
     """Print how many of the five connections the server has ended."""
-    clients = [open_and_say_bye(int(sys.argv[1])) for _ in range(5)]
+    try:
+        clients = [open_and_say_bye(int(sys.argv[1])) for _ in range(5)]
+    except OSError as error:
+        sys.exit(f"There is no server on port {sys.argv[1]}: {error}. Start it first.")
     end = time.monotonic() + SECONDS
     let_go = sum(has_ended(client, end) for client in clients)
     print(f"The server has let go of {let_go} of {len(clients)}.")

@@ -1,16 +1,18 @@
-"""Talk to a board by hand: `talk.py URL` sends each line of its input, and prints what comes."""
+"""Talk to a board by hand: `talk.py URL` sends each line of its input, and prints each reply."""
 
+import os
 import sys
 from collections.abc import Iterator
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-SECONDS = 1.0  # how long an answer is waited for
+PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)  # more on a slow machine
+SECONDS = 1.0 * PATIENCE  # how long to wait for a message
 
 
-def hear(socket: ClientConnection) -> None:
-    """Print the next message, or that none came."""
+def receive(socket: ClientConnection) -> None:
+    """Print the next message, or that none was received."""
     try:
         print("←", socket.recv(SECONDS), flush=True)
     except TimeoutError:
@@ -18,8 +20,8 @@ def hear(socket: ClientConnection) -> None:
 
 
 def typed() -> Iterator[str]:
-    """Return the lines of the input as they come, each shown with an arrow."""
-    terminal = sys.stdin.isatty()  # It shows what is typed.
+    """Yield the lines of the input, and show each with an arrow."""
+    terminal = sys.stdin.isatty()  # A terminal shows what is typed.
     while True:
         if terminal:
             print("→ ", end="", flush=True)
@@ -33,15 +35,17 @@ def typed() -> Iterator[str]:
 
 
 def main() -> None:
-    """Talk until the input ends, or the connection does."""
+    """Talk until the input or the connection ends."""
     try:
         with connect(sys.argv[1], subprotocols=["board.v1"]) as socket:
-            hear(socket)
+            receive(socket)
             for line in typed():
                 socket.send(line)
-                hear(socket)
+                receive(socket)
     except (ConnectionClosed, InvalidHandshake) as end:
         print("✂", end)
+    except OSError as error:
+        sys.exit(f"There is no server at {sys.argv[1]}: {error}. Start it first.")
 
 
 if __name__ == "__main__":
