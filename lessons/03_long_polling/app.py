@@ -41,7 +41,7 @@ def news() -> News:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Keep a message. 201, with its address in `Location`."""
+    """Store a message. Returns it with status 201 and its address in `Location`."""
     body = posted()
     message = store().add(room, body["author"], body["text"])
     # TODO(wake-post): Announce the `room` to `news()`.
@@ -53,7 +53,7 @@ def create(room: str) -> tuple[dict, int, dict]:
 
 @board.get(f"/rooms/<room:room>/messages/<int(max={MAX_ID}):message_id>")
 def read(room: str, message_id: int) -> dict:
-    """Return one message of the room, or 404."""
+    """Return one message of the room, or 404 if the room doesn't have it."""
     message = store().get(message_id)
     if message is None or message["room"] != room:
         raise NotFound(f"Room {room} has no message {message_id}.")
@@ -62,10 +62,10 @@ def read(room: str, message_id: int) -> dict:
 
 @board.get("/rooms/<room:room>/messages")
 def list_messages(room: str) -> Response:
-    """Return the room's messages after the cursor `after`, oldest first, at most `limit`.
+    """Return at most `limit` messages of the room, oldest first, after the cursor `after`.
 
-    With `wait`, if there are none: hold the request until one arrives, or respond with 204 after
-    that many seconds.
+    If there are none and the query has `wait`, hold the request until one arrives, or respond with
+    204 after that many seconds.
     """
     after = whole_number("after", default=0, low=0, high=MAX_ID)
     limit = whole_number("limit", default=50, low=1, high=200)
@@ -82,7 +82,7 @@ def list_messages(room: str) -> Response:
 
 
 def next_cursor(messages: list[dict], after: int) -> int:
-    """Return the `after` to ask with next, so that nobody sees a message twice or never."""
+    """Return the cursor for the next request, so that no message is repeated or skipped."""
     return messages[-1]["id"] if messages else after
 
 
