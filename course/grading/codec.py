@@ -200,7 +200,7 @@ class Codec:
 def in_words(frame: tuple[int, bytes, bool]) -> str:
     """Say what a frame is, its payload in hex."""
     opcode, payload, fin = frame
-    data = payload.words if isinstance(payload, Odd) else in_hex(payload) if payload else "(empty)"
+    data = payload.words if isinstance(payload, Odd) else _hex(payload) if payload else "(empty)"
     return f"{_name(opcode)} {data}{'' if fin else ', fin=False'}"
 
 
