@@ -224,7 +224,7 @@ def test_enter_and_the_button_send_any_text_that_is_not_blank(room):
 
 @task("send")
 def test_each_text_is_a_draft_until_its_own_ack_however_long_that_takes(room):
-    texts = [room.stage.text(), "twice", "twice"]
+    texts = [f"  {room.stage.text()} ", "twice", "twice"]
     room.browser.control_time()
     room.probe("hold_replies")
     tab = room.enter()
