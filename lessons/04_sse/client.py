@@ -1,4 +1,4 @@
-"""Read a room as a stream of events: print each message once, whatever happens on the way."""
+"""Read a room as a stream of server-sent events, and print each message once."""
 
 import argparse
 import codecs
@@ -12,50 +12,50 @@ from dataclasses import dataclass
 import requests
 import urllib3
 
-CONNECT = 10.0  # seconds, after which an attempt to connect is given up
-SILENCE = 45.0  # seconds without a byte: three heartbeats of the board
-LONGEST = 86_400_000  # milliseconds, a day: no board keeps its readers away for longer
-LINE_END = re.compile("\r\n|\r|\n")  # what ends a line of a stream, and nothing else does
+CONNECT = 10.0  # seconds, after which an attempt to connect fails
+SILENCE = 45.0  # seconds without a byte, three heartbeats of the board
+LONGEST = 86_400_000  # milliseconds, the maximum of a pause: one day
+LINE_END = re.compile("\r\n|\r|\n")  # the only line ends of an event stream
 
 
 @dataclass
 class Event:
-    """An event as a browser would give it to a page."""
+    """An event as a browser passes it to a page."""
 
     name: str  # its type
     data: str
-    last_id: str  # the last `id` so far, which may be that of an event before
+    last_id: str  # the last `id` so far, which may be from an earlier event
 
 
 class Parser:
-    """Makes events of a stream's bytes, by the rules of the HTML standard (section 9.2.6)."""
+    """Turns the bytes of a stream into events, as the HTML standard says (section 9.2.6)."""
 
     def __init__(self, last_id: str = "", retry: int = 3000) -> None:
-        self.last_id = last_id  # of the last event that was complete
-        self.retry = retry  # milliseconds to wait before the stream is opened again
-        # It keeps the first bytes of a character until the others come, and drops a BOM.
+        self.last_id = last_id  # of the last complete event
+        self.retry = retry  # milliseconds to wait before reconnecting
+        # It keeps an incomplete character until the rest arrives, and removes a byte order mark.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._rest = ""  # the start of a line whose end has not come
-        self._after_cr = False  # whether a LF, if it comes next, belongs to the line before
-        self._name, self._data, self._id = "", [], last_id  # of the event that has begun
+        self._rest = ""  # the start of a line whose end hasn't arrived
+        self._after_cr = False  # whether an LF that comes next belongs to the last line
+        self._name, self._data, self._id = "", [], last_id  # of the current event
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, cut anywhere, and return the events that they complete."""
+        """Take the next bytes, which may be cut anywhere, and return the events they complete."""
         text = self._decoder.decode(data)
-        # TODO(client-lines): Give each line that is complete to `_take`; keep the rest.
+        # TODO(client-lines): Pass each complete line to `_take`, and keep the rest.
         ...
         # END(client-lines)
 
     def _take(self, line: str) -> Event | None:
-        """Take a line without its end. Returns the event, if it is the blank line of one."""
+        """Take a line without its end. Returns the event that a blank line completes, if any."""
         if not line:
             return self._complete()
-        # TODO(client): Keep the value of the field `event`, `data`, `id` or `retry`.
+        # TODO(client): Store the value of the field `event`, `data`, `id` or `retry`.
         ...
         # END(client)
 
     def _complete(self) -> Event | None:
-        """Return the event that has begun, if it has any data, and begin another."""
+        """Return the current event, if it has any data, and start another."""
         self.last_id = self._id
         event = Event(self._name or "message", "\n".join(self._data), self.last_id)
         found = event if self._data else None
@@ -66,25 +66,25 @@ class Parser:
 def read(url: str, parser: Parser, silence: float) -> None:
     """Open the stream once, and print its messages until it ends.
 
-    Raises requests.RequestException or urllib3's HTTPError when it breaks, or says nothing for
+    Raises requests.RequestException or urllib3's HTTPError if it breaks, or if no byte arrives for
     `silence` seconds.
     """
     headers = {"Accept": "text/event-stream"}
-    # TODO(client-resume): Send `last_id` as `Last-Event-ID` in UTF-8, if there is one.
+    # TODO(client-resume): Send `last_id` as `Last-Event-ID` in UTF-8, if it isn't empty.
     ...
     # END(client-resume)
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
         answer.raise_for_status()
-        # `read1` returns what has come. `iter_content` would wait until a whole chunk is full.
+        # `read1` returns what has arrived. `iter_content` would wait for a full chunk.
         while data := answer.raw.read1(65536):
             for event in parser.feed(data):
                 if event.name == "message":
-                    # Flushed, so that whoever reads this through a pipe sees it at once.
+                    # Flush, so that a program that reads a pipe gets each message at once.
                     print(json.dumps(json.loads(event.data)), flush=True)
 
 
 def follow(url: str, silence: float) -> None:
-    """Read the stream, and open it again whenever it ends or breaks."""
+    """Read the stream, and reconnect whenever it has ended or broken."""
     parser = Parser()
     while True:
         try:
@@ -95,13 +95,13 @@ def follow(url: str, silence: float) -> None:
         pause = min(parser.retry, LONGEST)
         print(f"{why} Again in {pause} ms.", file=sys.stderr)
         time.sleep(pause / 1000)
-        # An event that was cut in the middle is dropped. It will come again, whole.
+        # Drop an incomplete event. The board sends it again.
         parser = Parser(parser.last_id, parser.retry)
 
 
 def arguments() -> argparse.Namespace:
-    """Return what stands on the command line."""
-    parser = argparse.ArgumentParser(description="Print the messages of a room as they come.")
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Print the messages of a room as they arrive.")
     parser.add_argument("url", help="the board's address, such as http://127.0.0.1:5004")
     parser.add_argument("room")
     parser.add_argument("--silence", type=float, default=SILENCE, help="seconds without a byte")
@@ -109,9 +109,9 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Read until Ctrl-C."""
+    """Read until Ctrl+C."""
     options = arguments()
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops reading.
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C ends the program, and isn't an error.
         follow(f"{options.url.rstrip('/')}/rooms/{options.room}/events", options.silence)
 
 
