@@ -1,24 +1,98 @@
 """What a check found: one model, and its exports to JSON and JUnit XML."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
 Status = Literal["passed", "failed", "blocked", "error", "skipped"]
 
 
+class WireLine(NamedTuple):
+    """A line of a transcript: `arrow` is →, ←, ✂ for an event, or … for what was left out."""
+
+    who: str
+    arrow: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What went wrong, as data. `text()` is what a learner reads.
+
+    `sentence` stands by itself: why nothing was judged, or that the grader failed.
+    """
+
+    sentence: str = ""
+    wire: tuple[WireLine, ...] = ()
+    expected: str = ""
+    got: str = ""
+    place: str = ""  # a line of the learner's code: "app.py:12 create"
+    waits: bool = False  # that line waits, and may be right
+    raised: str = ""  # the error that the code raised there
+    source: str = ""  # what that line says
+    screenshot: str = ""  # its path
+    next: str = ""
+    printed: tuple[tuple[str, str], ...] = ()  # what the code wrote, by the stream's name
+    needs: tuple[str, ...] = ()  # tasks that have not passed, for which this one waits
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Card":
+        """Return the card that `dataclasses.asdict` and JSON made this of."""
+        lines = tuple(WireLine(*line) for line in data["wire"])
+        printed = tuple((name, text) for name, text in data["printed"])
+        return cls(**{**data, "wire": lines, "printed": printed, "needs": tuple(data["needs"])})
+
+    def text(self) -> str:
+        """Return the card as plain text, a line for each part of it."""
+        width = max((len(line.who) for line in self.wire), default=0)
+        lines = [self.sentence] if self.sentence else []
+        lines += [f"{line.who:<{width}} {line.arrow} {line.what}" for line in self.wire]
+        lines += [f"{label}: {what}" for label, what in self.labelled()]
+        for name, text in self.printed:
+            lines += [f"{name}:", *("    " + line for line in text.split("\n"))]
+        return "\n".join(lines)
+
+    def labelled(self) -> Iterator[tuple[str, str]]:
+        """Yield the label and the text of each part that has one, in their order."""
+        if self.expected:
+            yield "expected", self.expected
+        if self.got:
+            yield "got", self.got
+        if self.place:
+            told = f" → {self.raised}" if self.raised else ""
+            source = f"\n    {self.source}" if self.source else ""
+            yield "waiting at" if self.waits else "in your code", self.place + told + source
+        elif self.raised:
+            yield "your code raised", self.raised
+        if self.screenshot:
+            yield "screenshot", self.screenshot
+        if self.next:
+            yield "next", self.next
+
+
 @dataclass(frozen=True)
 class TaskResult:
-    """One task's verdict. `message` is the card of what went wrong, as plain text."""
+    """One task's verdict, with the card of what went wrong."""
 
     id: str
     title: str
     points: int
     status: Status
-    message: str = ""
+    card: Card = Card()
     seconds: float = 0.0
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "TaskResult":
+        """Return the verdict that `dataclasses.asdict` and JSON made this of."""
+        return cls(**{**data, "card": Card.from_dict(data["card"])})
+
+    @property
+    def message(self) -> str:
+        """The card as plain text; empty if the task passed."""
+        return self.card.text()
 
     @property
     def earned(self) -> int:
@@ -89,18 +163,29 @@ class Report:
                     "earned": lesson.earned,
                     "seconds": round(lesson.seconds, 3),
                     "notes": lesson.notes,
-                    "tasks": [
-                        {
-                            **asdict(task),
-                            "earned": task.earned,
-                            "seconds": round(task.seconds, 3),
-                        }
-                        for task in lesson.tasks
-                    ],
+                    "tasks": [_task_as_dict(task) for task in lesson.tasks],
                 }
                 for lesson in self.lessons
             ],
         }
+
+
+def _task_as_dict(task: TaskResult) -> dict:
+    card = task.card
+    return {
+        "id": task.id,
+        "title": task.title,
+        "points": task.points,
+        "earned": task.earned,
+        "status": task.status,
+        "seconds": round(task.seconds, 3),
+        "message": task.message,
+        "expected": card.expected,
+        "got": card.got,
+        "place": card.place,
+        "next": card.next,
+        "wire": [line._asdict() for line in card.wire],
+    }
 
 
 def write_json(report: Report, path: Path) -> None:

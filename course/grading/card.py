@@ -1,61 +1,82 @@
 """A failure as a card: the wire, what was expected, what came, where, and one next step."""
 
-from course.grading.children import Trouble
+from pathlib import Path
+
 from course.grading.expect import Unmet
 from course.grading.stage import Stage
+from course.lesson.regions import COMMENTS, todos
+from course.report import Card, WireLine
 
 
 def card(
     error: BaseException, stage: Stage | None, hint: str, verbose: bool = False, picture: str = ""
-) -> str:
-    """Return the card as plain text.
+) -> Card:
+    """Return the card of a failure.
 
     `hint` is the command that shows the task's next hint. `verbose` gives the whole wire and what
     the learner's code printed. `picture` is where a screenshot is.
     """
     faults = stage.faults() if stage else []
-    lines = stage.wire.lines(whole=verbose) if stage else []
-    where = list(getattr(error, "where", []))
-    told = ""
-    if isinstance(error, Unmet):
-        lines += [f"expected: {error.expected}", f"got: {error.got}"]
-    elif isinstance(error, Trouble):
-        lines.append(f"got: {error}")
+    where, raised = list(getattr(error, "where", [])), ""
     if not where and faults:
-        where, told = faults[-1]["where"], faults[-1]["sentence"]
-    lines += _in_your_code(where, told)
-    lines += [f"screenshot: {picture}"] if picture else []
-    lines.append(f"next: {getattr(error, 'next', '') or hint}")
-    if verbose and stage:
-        lines += _printed(stage)
+        where, raised = faults[-1]["where"], faults[-1]["sentence"]
+    waits = bool(where) and where[-1].get("waits", False)
+    # A line that was given and only waits has done nothing wrong.
+    accused = where if not (waits and stage and _is_given(where[-1], stage.folder)) else []
+    return Card(
+        wire=tuple(_safe_line(line) for line in (stage.wire.lines(verbose) if stage else [])),
+        expected=_safe(error.expected) if isinstance(error, Unmet) else "",
+        got=_safe(error.got if isinstance(error, Unmet) else str(error)),
+        place=_safe(_place(accused)),
+        waits=waits,
+        raised=_safe(raised),
+        source=_safe(accused[-1]["source"]) if accused else "",
+        screenshot=picture,
+        next=_safe(getattr(error, "next", "") or hint),
+        printed=tuple(_printed(stage)) if verbose and stage else (),
+    )
+
+
+def _safe(text: str) -> str:
     # Half a character, which JSON can name, has no place in a report's file.
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _in_your_code(where: list[dict], told: str) -> list[str]:
+def _safe_line(line: WireLine) -> WireLine:
+    return line._replace(what=_safe(line.what))
+
+
+def _place(where: list[dict]) -> str:
     if not where:
-        return [f"your code raised: {told}"] if told else []
+        return ""
     place = where[-1]
-    line = f"in your code: {place['file']}:{place['line']}"
+    line = f"{place['file']}:{place['line']}"
     if place["function"] and place["function"] != "<module>":
         line += f" {place['function']}"
     caller = next((p for p in reversed(where) if p["file"] != place["file"]), None)
     if caller:
         line += f", called from {caller['file']}:{caller['line']} {caller['function']}"
-    if told:
-        line += f" → {told}"
-    return [line, f"    {place['source']}"] if place["source"] else [line]
+    return line
 
 
-def _printed(stage: Stage) -> list[str]:
-    lines = []
+def _is_given(place: dict, folder: Path) -> bool:
+    """Return whether a line of the learner's file is outside of what they are asked to write."""
+    path = folder / place["file"]
+    if path.suffix not in COMMENTS:
+        return False
+    try:
+        asked = todos(path.read_text("utf-8"), path.suffix)
+    except (OSError, ValueError):
+        return False
+    return bool(asked) and not any(r.first <= place["line"] <= r.last for r in asked)
+
+
+def _printed(stage: Stage) -> list[tuple[str, str]]:
+    found = []
     for child in stage.children:
         for name, stream in (("stdout", child.out), ("stderr", child.err)):
             text = stream.text.rstrip()
             if text:
                 cut = f", the first of {stream.size:,} bytes" if stream.size > len(text) + 2 else ""
-                lines += [
-                    f"your code's {name}{cut}:",
-                    *("    " + line for line in text.split("\n")),
-                ]
-    return lines
+                found.append((f"your code's {name}{cut}", _safe(text)))
+    return found

@@ -325,6 +325,9 @@ class Child:
                 stack = list(traceback.walk_stack(frame))[::-1]
                 own = self._own(stack)
                 if own and (not best or ident == self.main_thread):
+                    # What a library's code was called for from there, and has not come back from.
+                    inner = os.path.realpath(stack[-1][0].f_code.co_filename)
+                    own[-1]["waits"] = not inner.startswith(self.folder + os.sep)
                     best = own
         return best
 

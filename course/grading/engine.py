@@ -18,7 +18,7 @@ from pathlib import Path
 from course.grading.children import ADDRESS, Template, can_fork
 from course.grading.waiting import PATIENCE
 from course.lesson.lessons import ROOT, lessons
-from course.report import LessonResult, TaskResult
+from course.report import Card, LessonResult, TaskResult
 
 SILENCE = 120 * PATIENCE  # seconds without a word from a grader, after which it counts as lost
 
@@ -246,7 +246,7 @@ class Engine:
             if task.id not in found and (not job.tasks or task.id in job.tasks):
                 # Only a report that it passed can pass a task: silence is an error.
                 why = f"The grader ended before it could judge this. {ended}".strip()
-                found[task.id] = TaskResult(task.id, task.title, task.points, "error", why)
+                found[task.id] = TaskResult(task.id, task.title, task.points, "error", Card(why))
                 self._tell(on_event, Finished(job.slug, found[task.id]))
         order = [task.id for task in tasks]
         return LessonResult(
@@ -271,7 +271,7 @@ class Engine:
                     if self._cancelled.is_set():
                         worker.stop()
                 elif message["event"] == "task":
-                    result = TaskResult(**message["task"])
+                    result = TaskResult.from_dict(message["task"])
                     found[result.id] = result
                     self._tell(on_event, Finished(job.slug, result))
                 elif message["event"] == "notes":

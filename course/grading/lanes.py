@@ -9,7 +9,7 @@ import selectors
 import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from course.grading import plugin
 from course.grading.children import Child
 from course.grading.verdicts import Grading
 from course.grading.waiting import LASTING
+from course.report import Card
 
 # How the systems say that a port is taken: a learner's code may hold one of its own, and would
 # then be in its own way.
@@ -36,13 +37,15 @@ class Reporter:
     tell: Callable[[dict], None]
     notes: list[str] = field(default_factory=list)
 
-    def blocked(self, task_id: str) -> str:
+    def blocked(self, task_id: str) -> None:
         """Return nothing: a lane is given only what can say something."""
-        return ""
 
-    def note(self, task_id: str, *report: object, again: bool = False) -> None:
+    def note(
+        self, task_id: str, status: str, card: Card, seconds: float, again: bool = False
+    ) -> None:
         """Pass on the report of one test."""
-        self.tell({"task": task_id, "report": report, "again": again})
+        report = {"status": status, "card": asdict(card), "seconds": seconds, "again": again}
+        self.tell({"task": task_id, **report})
 
 
 class Lane:
@@ -228,13 +231,21 @@ class Lanes:
         if place in self._ahead:
             self._ahead[place].append(message)
         elif place not in self._dropped:
-            report, again = message["report"], message["again"]
-            self._grading.note(message["task"], *report, again=again, place=place)
+            self._grading.note(
+                message["task"],
+                message["status"],
+                Card.from_dict(message["card"]),
+                message["seconds"],
+                again=message["again"],
+                place=place,
+            )
 
     def _run_apart(self, place: int, message: dict) -> bool:
         """Whether the test is to be run again, by itself, since two were in each other's way."""
-        status, said = message["report"][:2]
-        if status != "failed" or place in self._apart or not any(text in said for text in TAKEN):
+        if message["status"] != "failed" or place in self._apart:
+            return False
+        said = Card.from_dict(message["card"]).text()
+        if not any(text in said for text in TAKEN):
             return False
         self._one_by_one = True
         self._ahead.pop(place, None)
@@ -246,7 +257,7 @@ class Lanes:
         self._selector.unregister(lane.reports)
         lane.close()
         self._busy.remove(lane)
-        report = ("error", "The grader ended before it could judge this.", 0.0)
-        message = {"task": self._task(lane.place), "report": report, "again": False}
-        self._report(lane.place, message)
+        card = asdict(Card("The grader ended before it could judge this."))
+        report = {"status": "error", "card": card, "seconds": 0.0, "again": False}
+        self._report(lane.place, {"task": self._task(lane.place), **report})
         self._add()

@@ -13,6 +13,7 @@ from course.grading.stage import Stage
 from course.grading.verdicts import Grading
 from course.grading.waiting import LASTING
 from course.lesson.lessons import ROOT, pictures
+from course.report import Card
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()
 STARTER = pytest.StashKey[object]()
@@ -125,10 +126,10 @@ def grading_of(item: pytest.Item) -> Grading:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not run what could say nothing."""
-    why = grading_of(item).blocked(task_of(item)) if is_graded(item) else ""
+    why = grading_of(item).blocked(task_of(item)) if is_graded(item) else None
     if why:
         item.stash[BLOCKED] = True
-        pytest.skip(why)
+        pytest.skip(why.sentence)
 
 
 @pytest.fixture
@@ -150,29 +151,30 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     if not is_graded(item) or (call.when != "call" and report.passed):
         return report
     grading, task_id = grading_of(item), task_of(item)
-    status, message = verdict_on(item, call, grading)
+    status, found = verdict_on(item, call, grading)
     if status in ("failed", "error"):
-        report.outcome, report.longrepr = "failed", message
-    # Where it is the end that fails, the call has reported already.
-    grading.note(task_id, status, message, call.duration, again=call.when == "teardown")
+        report.outcome, report.longrepr = "failed", found.text()
+    # If it is the end that fails, the call has reported already.
+    grading.note(task_id, status, found, call.duration, again=call.when == "teardown")
     return report
 
 
-def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tuple[str, str]:
+def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tuple[str, Card]:
     """Return the test's status and its card."""
     stage = item.stash.get(STAGE, None)
     error = call.excinfo.value if call.excinfo else stage and stage.own_doing()
     if error is None:
-        return "passed", ""
+        return "passed", Card()
     if isinstance(error, pytest.skip.Exception):
-        return ("blocked" if item.stash.get(BLOCKED, False) else "skipped"), error.msg
+        status = "blocked" if item.stash.get(BLOCKED, False) else "skipped"
+        return status, Card(error.msg)
     task_id = task_of(item)
     hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
         picture = grading.pictures and stage and _picture(stage, grading.pictures, item)
         return "failed", card(error, stage, hint, grading.verbose, picture or "")
     place = call.excinfo.traceback[-1]
-    return "error", (
+    return "error", Card(
         f"The grader itself failed, so this says nothing of your code: "
         f"{type(error).__name__}: {error} ({Path(place.path).name}:{place.lineno + 1})."
     )

@@ -5,6 +5,8 @@ import json
 import threading
 from collections.abc import Iterator
 
+from course.report import WireLine
+
 LINES = 10  # of a card's wire; what is left out is counted
 WIDTH = 110  # characters of one line
 
@@ -14,7 +16,7 @@ class Wire:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: list[tuple[str, str, str]] = []
+        self._lines: list[WireLine] = []
 
     def sent(self, who: str, what: str) -> None:
         """Note that `who` sent something to the learner's code."""
@@ -38,26 +40,26 @@ class Wire:
 
     def _add(self, who: str, arrow: str, what: str) -> None:
         with self._lock:
-            self._lines.append((who, arrow, what))
+            self._lines.append(WireLine(who, arrow, what))
 
-    def lines(self, whole: bool = False) -> list[str]:
-        """Return the transcript as text, its middle left out where it is long."""
+    def lines(self, whole: bool = False) -> list[WireLine]:
+        """Return the transcript, its middle left out if it is long."""
         with self._lock:
             entries = list(self._lines)
-        width = max((len(who) for who, _, _ in entries), default=0)
-        lines = [_cut(f"{who:<{width}} {arrow} {what}", whole) for who, arrow, what in entries]
+        width = max((len(line.who) for line in entries), default=0)
+        lines = [_cut(line, width, whole) for line in entries]
         if not whole:
-            lines = _folded(lines, f"{'':<{width}}")
+            lines = _folded(lines)
         if whole or len(lines) <= LINES:
             return lines
         head, tail = LINES // 3, LINES - LINES // 3 - 1
-        left_out = f"{'':<{width}} … {len(lines) - head - tail} more"
+        left_out = WireLine("", "…", f"{len(lines) - head - tail} more")
         return [*lines[:head], left_out, *lines[-tail:]]
 
 
-def _folded(lines: list[str], margin: str) -> list[str]:
+def _folded(lines: list[WireLine]) -> list[WireLine]:
     """Return the lines with a pair that is repeated, such as a poll and its 304, once."""
-    folded: list[str] = []
+    folded: list[WireLine] = []
     at = 0
     while at < len(lines):
         pair, end = lines[at : at + 2], at + 2
@@ -68,14 +70,15 @@ def _folded(lines: list[str], margin: str) -> list[str]:
             folded.append(lines[at])
             at += 1
         else:
-            folded += [*pair, f"{margin} … the same {times - 1} times more"]
+            folded += [*pair, WireLine("", "…", f"the same {times - 1} times more")]
             at = end
     return folded
 
 
-def _cut(line: str, whole: bool) -> str:
-    line = line.replace("\r", "\\r").replace("\n", "\\n")
-    return line if whole or len(line) <= WIDTH else f"{line[:WIDTH]} …"
+def _cut(line: WireLine, width: int, whole: bool) -> WireLine:
+    what = line.what.replace("\r", "\\r").replace("\n", "\\n")
+    room = WIDTH - width - len(" → ")
+    return line._replace(what=what if whole or len(what) <= room else f"{what[:room]} …")
 
 
 def body_in_words(body: bytes, content_type: str = "") -> str:

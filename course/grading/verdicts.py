@@ -6,7 +6,7 @@ from pathlib import Path
 
 from course.grading.children import Child
 from course.lesson.lessons import ROOT
-from course.report import TaskResult
+from course.report import Card, TaskResult
 
 FAULTS = ("failed", "error")
 
@@ -20,7 +20,7 @@ class Verdict:
     needs: tuple[str, ...]
     left: int = 0  # tests that have not reported
     status: str = "passed"
-    message: str = ""
+    card: Card = field(default_factory=Card)
     seconds: float = 0.0
     decided_by: float = float("inf")  # the place of the test that spoke for the task
 
@@ -57,21 +57,21 @@ class Grading:
         needs = self.verdicts[task_id].needs
         return any(need in self.verdicts and self.verdicts[need].left for need in needs)
 
-    def blocked(self, task_id: str) -> str:
-        """Return why another test of the task could say nothing, or nothing."""
+    def blocked(self, task_id: str) -> Card | None:
+        """Return why another test of the task could say nothing, if it could not."""
         verdict = self.verdicts[task_id]
         if verdict.status != "passed":
-            return f"Another test of {task_id} has said why."
+            return Card(f"Another test of {task_id} has said why.")
         for need in verdict.needs:
             if need in self.verdicts and not self.verdicts[need].passed:
-                return f"It needs {need}, which is not passed yet."
-        return ""
+                return Card(f"It needs {need}, which has not passed yet.", needs=(need,))
+        return None
 
     def note(
         self,
         task_id: str,
         status: str,
-        message: str,
+        card: Card,
         seconds: float,
         again: bool = False,
         place: float = 0,
@@ -87,12 +87,13 @@ class Grading:
         changed = changed_since(self.files)
         if changed:
             status = "error"
-            message = (
+            card = Card(
                 f"{changed}, a file of the grader, changed while your code ran, so that nothing "
-                f"it says counts.\nnext: git checkout {changed}"
+                f"it says counts.",
+                next=f"git checkout {changed}",
             )
         if status != "passed" and place < verdict.decided_by:
-            verdict.status, verdict.message, verdict.decided_by = status, message, place
+            verdict.status, verdict.card, verdict.decided_by = status, card, place
         if verdict.left == 0 or (self.over and verdict.status in FAULTS):
             self.on_task(self.result(task_id))
 
@@ -104,7 +105,7 @@ class Grading:
     def result(self, task_id: str) -> TaskResult:
         """Return the task's verdict as it stands."""
         v = self.verdicts[task_id]
-        return TaskResult(task_id, v.title, v.points, v.status, v.message, v.seconds)
+        return TaskResult(task_id, v.title, v.points, v.status, v.card, v.seconds)
 
 
 def fingerprints() -> dict[Path, tuple]:

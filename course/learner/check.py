@@ -149,9 +149,10 @@ def _report(request: Request, seed: int, results: dict):
 
 def _missing(lesson: Lesson, folder: Path):
     """Return the verdict on a lesson without a folder: nothing is passed."""
-    from course.report import LessonResult, TaskResult
+    from course.report import Card, LessonResult, TaskResult
 
-    tasks = [TaskResult(t.id, t.title, t.points, "error", "No folder.") for t in lesson.tasks]
+    card = Card("No folder.")
+    tasks = [TaskResult(t.id, t.title, t.points, "error", card) for t in lesson.tasks]
     advice = ""
     if folder == lesson.lesson:
         advice = f" `python3 -m course reset {lesson.number}` writes the starter."

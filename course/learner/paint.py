@@ -6,7 +6,6 @@ sequence of the terminal.
 """
 
 import os
-import re
 import shutil
 import unicodedata
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from course.learner.hints import Hint
 from course.learner.progress import Progress
 from course.learner.refusal import command
 from course.lesson.lessons import Lesson
-from course.report import LessonResult, Report, Status, TaskResult
+from course.report import Card, LessonResult, Report, Status, TaskResult, WireLine
 
 WIDEST = 100  # columns; longer lines are hard to read
 WIDE = 200  # columns, where two listings stand side by side
@@ -66,10 +65,13 @@ STYLES: dict[Status | None, str] = {
 # rich would show code on black, which is hard to read where the terminal is light.
 _THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 _ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
-_LABELS = {"expected": "green", "got": "red", "in your code": "yellow", "next": "bold"}
-_WIRE = re.compile(r"(?P<who>[^:{}\"]{0,24}?) ?(?P<arrow>[→←✂…]) (?P<what>.*)", re.DOTALL)
-_NEEDS = re.compile(r"It needs ([\w, ]+?), which (?:is|are) not passed yet\.")
-_LABELLED = re.compile(rf"(?P<label>{'|'.join(_LABELS)}): ?(?P<what>.*)", re.DOTALL)
+_LABELS = {
+    "expected": "green",
+    "got": "red",
+    "in your code": "yellow",
+    "waiting at": "yellow",
+    "next": "bold",
+}
 
 
 # How much a line of a card matters: what was expected, the rest of that, and the wire.
@@ -171,31 +173,44 @@ class Painter:
     def _spelled(self, text: str) -> str:
         return text if self.unicode else text.translate(_SPELLED)
 
-    def card(self, message: str, indent: int) -> list[CardLine]:
-        """Return a card, coloured by what each of its lines is."""
-        lines = []
-        rank = VITAL
-        for line in message.rstrip().split("\n"):
-            if not line.startswith(" "):  # An indented line belongs to the one above it.
-                rank = _rank(line)
-            first, *more = self._card_line(line, indent)
-            rank = MORE if line.startswith(" ") and rank == VITAL else rank
-            lines.append(CardLine(first, rank))
-            lines += [CardLine(text, max(rank, MORE)) for text in more]
+    def card(self, card: Card, indent: int) -> list[CardLine]:
+        """Return a card's lines, each with how much it matters."""
+        lines: list[CardLine] = []
+        for sentence in card.sentence.splitlines():
+            lines += self._ranked(self.wrapped(Text(" " * indent), self.text(sentence)), MORE)
+        width = max((len(line.who) for line in card.wire), default=0)
+        lines += [one for line in card.wire for one in self._wire_line(line, width, indent)]
+        for label, what in card.labelled():
+            lines += self._labelled(label, what, indent)
+        for name, text in card.printed:
+            lines += self._ranked([self.text(" " * indent + f"{name}:")], MORE)
+            for line in text.split("\n"):
+                printed = self.wrapped(Text(" " * (indent + 4)), self.text(line, "dim"))
+                lines += self._ranked(printed, MORE)
         return lines
 
-    def _card_line(self, line: str, indent: int) -> list[Text]:
-        margin = Text(" " * indent)
-        if match := _LABELLED.fullmatch(line):
-            label = self.text(f"{match['label']}: ", _LABELS[match["label"]])
-            return self.wrapped(margin + label, self.text(match["what"]), indent + 4)
-        if match := _WIRE.fullmatch(line):
-            style = _ARROWS[match["arrow"]]
-            who = self.text(f"{match['who']} ", "dim") + self.text(f"{match['arrow']} ", style)
-            return self.wrapped(margin + who, self.text(match["what"]))
-        inner = len(line) - len(line.lstrip(" "))
-        style = "dim" if inner else ""
-        return self.wrapped(Text(" " * (indent + inner)), self.text(line.lstrip(" "), style))
+    @staticmethod
+    def _ranked(lines: list[Text], rank: int) -> list[CardLine]:
+        """Return one line that was wrapped: what is left of it matters less."""
+        first, *more = lines
+        return [CardLine(first, rank), *(CardLine(text, max(rank, MORE)) for text in more)]
+
+    def _wire_line(self, line: WireLine, width: int, indent: int) -> list[CardLine]:
+        who = self.text(f"{line.who:<{width}} ", "dim")
+        arrow = self.text(f"{line.arrow} ", _ARROWS[line.arrow])
+        head = Text(" " * indent) + who + arrow
+        return self._ranked(self.wrapped(head, self.text(line.what)), WIRE)
+
+    def _labelled(self, label: str, what: str, indent: int) -> list[CardLine]:
+        first, *more = what.split("\n")
+        head = Text(" " * indent) + self.text(f"{label}: ", _LABELS.get(label, ""))
+        rank = VITAL if label in _LABELS else MORE
+        lines = self._ranked(self.wrapped(head, self.text(first), indent + 4), rank)
+        for line in more:
+            inner = len(line) - len(line.lstrip(" "))
+            rest = self.wrapped(Text(" " * (indent + inner)), self.text(line.lstrip(" "), "dim"))
+            lines += self._ranked(rest, MORE)
+        return lines
 
     def task(self, task: TaskResult, column: int) -> list[Text]:
         """Return a task's own line; its title wraps. The id takes `column` characters."""
@@ -214,7 +229,7 @@ class Painter:
         sign = self.text(f"  {self.signs.of(task.status)} ", style)
         left = sign + self.text(f"{task.id:<{column}}", "dim" if stale else _of_id(task.status))
         title = self.text(task.title, "dim" if stale or task.status == "blocked" else "")
-        waits = f"  needs {_needs(task)}" if _needs(task) else ""
+        waits = f"  needs {', '.join(task.card.needs)}" if task.card.needs else ""
         points = self.text(f"{task.earned}/{task.points}", style)
         return left, title, self.text(waits, "dim" if stale else "yellow"), points
 
@@ -232,9 +247,9 @@ class Painter:
         shown, left_out = 0, 0
         for task in result.tasks:
             lines += self.task(task, column)
-            if task.message and task.status != "passed" and not _needs(task):
+            if task.message and task.status != "passed" and not task.card.needs:
                 if cards is None or shown < cards:
-                    lines += [line.text for line in self.card(task.message, indent)]
+                    lines += [line.text for line in self.card(task.card, indent)]
                     shown += 1
                 else:
                     left_out += 1
@@ -326,18 +341,6 @@ class Painter:
             self.width - right.cell_len - 2, overflow="ellipsis" if self.unicode else "crop"
         )
         return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
-
-
-def _rank(line: str) -> int:
-    if _LABELLED.fullmatch(line):
-        return VITAL
-    return WIRE if _WIRE.fullmatch(line) else MORE
-
-
-def _needs(task: TaskResult) -> str:
-    """Return the names of what a blocked task waits for, where that is all its message says."""
-    match = _NEEDS.fullmatch(task.message) if task.status == "blocked" else None
-    return match[1] if match else ""
 
 
 def _of_id(status: Status) -> str:

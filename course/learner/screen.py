@@ -177,9 +177,7 @@ def _card(view: View, painter: Painter) -> list[CardLine]:
     result = view.results.get(task.id) if task else None
     if not result or not result.message or result.status == "passed":
         return []
-    if result.status == "blocked":
-        return painter.card(result.message, _indent(painter))
-    return painter.card(result.message, _indent(painter))
+    return painter.card(result.card, _indent(painter))
 
 
 def _indent(painter: Painter) -> int:

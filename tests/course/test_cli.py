@@ -22,7 +22,7 @@ from course.grading import engine
 from course.learner import site
 from course.lesson import lessons
 from course.lesson.lessons import ROOT
-from course.report import LessonResult, TaskResult
+from course.report import Card, LessonResult, TaskResult
 
 
 class FakeEngine:
@@ -54,7 +54,7 @@ class FakeEngine:
         if "crash" in code:
             raise RuntimeError("boom\nand more")
         status = "failed" if f"TODO({task.id})" in code else "passed"
-        card = "got: nothing" if status == "failed" else ""
+        card = Card(got="nothing") if status == "failed" else Card()
         return TaskResult(task.id, task.title, task.points, status, card)
 
 

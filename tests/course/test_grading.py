@@ -120,7 +120,7 @@ def test_a_failed_task_blocks_what_needs_it_and_nothing_else(tree):
         0,
         "test → two()\ntest ← 3\nexpected: 2\ngot: 3\nnext: Add one to one.",
     ]
-    assert tasks["three"] == ["blocked", 0, "It needs two, which is not passed yet."]
+    assert tasks["three"] == ["blocked", 0, "It needs two, which has not passed yet."]
     assert [tasks["one"][0], tasks["four"][0]] == ["passed", "passed"]
 
 
@@ -261,7 +261,7 @@ def test_plain_pytest_grades_the_lessons_and_another_folder_by_its_option(tree):
 
     assert "3 passed, 1 skipped, 1 failed" in lessons or "1 failed, 3 passed, 1 skipped" in lessons
     assert "expected: 2\ngot: 3\nnext: Add one to one." in lessons
-    assert "It needs two, which is not passed yet." in lessons
+    assert "It needs two, which has not passed yet." in lessons
     assert "grading lessons/ with --seed 9" in lessons
     assert "5 passed" in solutions
 
@@ -309,7 +309,18 @@ def test_a_card_has_what_a_program_that_goes_on_has_said_of_itself(tree):
 
     assert status == "failed"
     assert "got: 1 lines. app.py went on for 0.5 s. Its last line on stderr: Again in 5 s." in card
-    assert "in your code: app.py:6\n    threading.Event().wait()" in card
+    assert "waiting at: app.py:6\n    threading.Event().wait()" in card
+
+
+def test_a_given_line_that_waits_is_not_shown(tree):
+    (tree / "tests" / "test_01_tiny.py").write_text(LINES, "utf-8")
+    asked = "# TODO(lines): Print two lines.\n...\n# END(lines)\n"
+    (tree / "lessons" / "01_tiny" / "app.py").write_text(asked + SAYS, "utf-8")
+
+    status, _, card = grade(tree)["lines"]
+
+    assert status == "failed"
+    assert "app.py:" not in card
 
 
 CTRL_C = """

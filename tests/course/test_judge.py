@@ -8,12 +8,14 @@ import pytest
 from course.author import judge
 from course.author.answer_file import Answer
 from course.lesson.lessons import find
-from course.report import LessonResult, TaskResult
+from course.report import Card, LessonResult, TaskResult
 
 
 def judged(fails: str, **statuses: str) -> tuple[int, str]:
     """Judge an answer by its tasks' statuses. Returns the exit status, and what is printed."""
-    tasks = [TaskResult(id, id, 1, status, f"{id} says why") for id, status in statuses.items()]
+    tasks = [
+        TaskResult(id, id, 1, status, Card(f"{id} says why")) for id, status in statuses.items()
+    ]
     answer = Answer(find("9"), "an answer", fails=fails)
     out = io.StringIO()
     telling = judge.Telling(out, 1, before=0)

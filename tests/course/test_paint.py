@@ -16,38 +16,41 @@ from course.learner.progress import Progress
 from course.learner.screen import View, frame
 from course.learner.solution import Pair, comparison
 from course.lesson.lessons import Task
-from course.report import LessonResult, Report, TaskResult
+from course.report import Card, LessonResult, Report, TaskResult, WireLine
 
-CARD = """\
-ada   → POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps over it"}
-ada   ← 500 Internal Server Error
-carol ✂ connection cut
-      … 3 more
-expected: 201 Created, with the address of the message in its Location header, and the message
-got: 500 Internal Server Error
-in your code: app.py:31 create → KeyError: 'text'
-    message["text"]
-next: python3 -m course hint 1 create"""
+CARD = Card(
+    wire=(
+        WireLine(
+            "ada",
+            "→",
+            'POST /rooms/lobby/messages {"author": "ada", "text": "the quick brown fox jumps '
+            'over it"}',
+        ),
+        WireLine("ada", "←", "500 Internal Server Error"),
+        WireLine("carol", "✂", "connection cut"),
+        WireLine("", "…", "3 more"),
+    ),
+    expected="201 Created, with the address of the message in its Location header, and the message",
+    got="500 Internal Server Error",
+    place="app.py:31 create",
+    raised="KeyError: 'text'",
+    source='message["text"]',
+    next="python3 -m course hint 1 create",
+)
 
-NEEDS = "It needs create, which is not passed yet."
-ENDED = "The grader ended before it could judge this."
-LACKS = "There is no browser here. Install Chromium."
+NEEDS = Card("It needs create, which has not passed yet.", needs=("create",))
+ENDED = Card("The grader ended before it could judge this.")
+LACKS = Card("There is no browser here. Install Chromium.")
 LONG = "A posted message is kept and gets an address of its own, which is told"
 FAILED = LessonResult(
     "01_rest",
     "A board over REST",
     [
         TaskResult("create", LONG, 2, "failed", CARD),
-        TaskResult(
-            "read", "It is read there", 1, "blocked", "It needs create, which is not passed yet."
-        ),
+        TaskResult("read", "It is read there", 1, "blocked", NEEDS),
         TaskResult("list", "Oldest first", 1, "passed"),
-        TaskResult(
-            "keep", "201 is kept", 2, "error", "The grader ended before it could judge this."
-        ),
-        TaskResult(
-            "page", "In a browser", 1, "skipped", "There is no browser here. Install Chromium."
-        ),
+        TaskResult("keep", "201 is kept", 2, "error", ENDED),
+        TaskResult("page", "In a browser", 1, "skipped", LACKS),
     ],
     notes=["requests.py in your folder has the name of a library. Give it another name."],
 )
@@ -518,9 +521,10 @@ def test_no_task_is_left_out_while_there_is_room(tmp_path):
 
 def test_a_card_that_is_cropped_keeps_its_verdict_and_the_end_of_the_wire():
     painter = Painter(make_console(io.StringIO(), 100))
-    wire = "".join(f"ada → {number}\n" for number in range(9))
+    wire = tuple(WireLine("ada", "→", str(number)) for number in range(9))
+    card = Card(wire=wire, expected="1", got="2", next="3")
 
-    lines = crop(painter.card(f"{wire}expected: 1\ngot: 2\nnext: 3", 0), 6, "{} more")
+    lines = crop(painter.card(card, 0), 6, "{} more")
 
     assert [line.plain for line in lines] == [
         "7 more",
@@ -584,7 +588,7 @@ def test_half_a_surrogate_pair_can_be_printed():
 
 
 def test_a_card_cannot_bring_control_sequences_to_the_screen():
-    task = TaskResult("create", "title", 1, "failed", "got: \x1b]0;owned\x07\n\x1b[1A over")
+    task = TaskResult("create", "title", 1, "failed", Card(got="\x1b]0;owned\x07\n\x1b[1A over"))
 
     shown = printed(report_of(LessonResult("01_rest", "x", [task])), 60)
 

@@ -10,6 +10,7 @@ import pytest
 from course.grading.expect import Unmet
 from course.grading.raw import Raw
 from course.grading.transcript import Wire
+from course.report import Card
 
 
 def connected(answer: bytes, received: queue.SimpleQueue | None = None) -> Raw:
@@ -32,7 +33,7 @@ def connected(answer: bytes, received: queue.SimpleQueue | None = None) -> Raw:
 
 def lines(raw: Raw) -> list[str]:
     """Return the connection's wire."""
-    return raw._wire.lines()
+    return Card(wire=tuple(raw._wire.lines())).text().split("\n")
 
 
 def test_frames_are_read_and_shown_in_words_and_in_hex():
