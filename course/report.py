@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
@@ -188,19 +187,13 @@ def _task_as_dict(task: TaskResult) -> dict:
     }
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Write the report as JSON.
-
-    Raises OSError where the file cannot be written.
-    """
-    path.write_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+def as_json(report: Report) -> bytes:
+    """Return the report as JSON, in UTF-8."""
+    return (json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def write_junit(report: Report, path: Path) -> None:
-    """Write the report as JUnit XML: a suite for each lesson, a case for each task.
-
-    Raises OSError where the file cannot be written.
-    """
+def as_junit(report: Report) -> bytes:
+    """Return the report as JUnit XML, in UTF-8: a suite for each lesson, a case for each task."""
     # A blocked task has not been judged and earns nothing: JUnit's word for that is skipped.
     elements = {"failed": "failure", "error": "error", "blocked": "skipped", "skipped": "skipped"}
     root = ElementTree.Element("testsuites", name="beyond-rest")
@@ -227,7 +220,7 @@ def write_junit(report: Report, path: Path) -> None:
         suite.set("skipped", str(count["skipped"]))
         suite.set("time", f"{lesson.seconds:.3f}")
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
 def _xml_text(text: str) -> str:

@@ -12,11 +12,13 @@ so that a learner may print. The grader's side of this is children.py.
 """
 
 import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)
+import codecs
 import contextlib
 import email.parser  # noqa: F401
 import http.client  # noqa: F401
 import importlib
 import importlib.util
+import io
 import json
 import linecache
 import logging
@@ -32,6 +34,7 @@ import stat
 import sys
 import threading
 import time
+import tokenize
 import traceback
 from pathlib import Path
 from time import sleep
@@ -69,6 +72,39 @@ class Channel:
     def __iter__(self):
         for line in self._lines:
             yield json.loads(line)
+
+
+def undecodable(data: bytes) -> str:
+    """Return why Python can't decode a source file (PEP 263), or "" if it can."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is saved as UTF-16. Save it as UTF-8."
+    if b"\0" in data:
+        line = data[: data.index(b"\0")].count(b"\n") + 1
+        return f"there is a NUL byte in line {line}. Was it saved as UTF-16? Save it as UTF-8."
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        data.decode(encoding)
+    except SyntaxError as error:
+        return f"{error.msg}. Save it as UTF-8."
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return f"line {line} has a byte that isn't {encoding}. Save it as UTF-8."
+    return ""
+
+
+def in_syntax(error: SyntaxError, data: bytes) -> str:
+    """Return a sentence or two on a source file that doesn't parse."""
+    lines = data.split(b"\n")
+    marks = (b"<<<<<<< ", b">>>>>>> ")
+    if conflict := next((n for n, line in enumerate(lines, 1) if line.startswith(marks)), 0):
+        return (
+            f"line {conflict} is a mark of a merge conflict. "
+            "Choose one of the two versions, and delete the lines that mark them."
+        )
+    said = f"{type(error).__name__}: {error.msg}."
+    if isinstance(error, TabError):
+        return f"{said} Indent with spaces alone, or with tabs alone."
+    return said
 
 
 class Child:
@@ -244,22 +280,29 @@ class Child:
     # Importing
 
     def _source(self, name: str) -> None:
-        """Refuse a source file that Python cannot even begin to read, in words."""
+        """Refuse a source file that Python can't read, with its line and the likely cause."""
         path = Path(self.folder, name)
         if not path.is_file():
-            raise Refused(f"{name} is not there. `python3 -m course reset` brings it back.")
+            raise Refused(f"{name} is not there. {self._reset()} brings it back.")
         data = path.read_bytes()
         if not data.strip():
-            raise Refused(f"{name} is empty. `python3 -m course reset` brings the starter back.")
+            raise Refused(f"{name} is empty. {self._reset()} brings the starter back.")
+        if why := undecodable(data):
+            raise Refused(f"{name} can't be read: {why}")
         try:
             compile(data, str(path), "exec")
         except SyntaxError as error:
             place = {"file": name, "line": error.lineno or 0, "function": "", "source": ""}
             place["source"] = (error.text or "").strip()
-            what = type(error).__name__
-            raise Refused(f"{name} cannot be read: {what}: {error.msg}.", [place]) from None
+            raise Refused(f"{name} can't be read: {in_syntax(error, data)}", [place]) from None
         except (ValueError, RecursionError, MemoryError) as error:
-            raise Refused(f"{name} cannot be read: {self._words(error)}.") from None
+            raise Refused(f"{name} can't be read: {self._words(error)}.") from None
+
+    def _reset(self) -> str:
+        """Return the command that writes the starter again."""
+        number = os.path.basename(self.folder)[:2].lstrip("0")
+        lesson = number if number.isdecimal() else "LESSON"
+        return f"`python3 -m course reset {lesson}`"
 
     def _import(self, module: str) -> object:
         if module not in sys.modules:

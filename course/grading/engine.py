@@ -290,7 +290,8 @@ def notes(folder: Path, solution: Path) -> list[str]:
     libraries = {"flask", "flask_sock", "requests", "simple_websocket", "websockets", "werkzeug"}
     found = []
     if not folder.is_dir():
-        return [f"{folder} is not there. `python3 -m course reset` brings the starter back."]
+        again = f"`python3 -m course reset {int(solution.name[:2])}`"
+        return [f"{folder} is not there. {again} brings the starter back."]
     for path in sorted(folder.iterdir()):
         if (solution / path.name).exists():
             continue

@@ -3,13 +3,11 @@
 What takes long to import is imported while the graders start, and after the first word is out.
 """
 
-import json
 import os
 import random
 import sys
 import threading
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
@@ -200,20 +198,24 @@ def _require_writable(path: Path) -> None:
 
 def _export(report, request: Request) -> None:
     """Write the files that were asked for."""
-    from course.report import write_json, write_junit
+    from course.report import as_json, as_junit
 
     try:
-        if request.json == STDOUT:
-            print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
-        elif request.json:
-            write_json(report, request.json)
-        if request.junit == STDOUT:
-            file = BytesIO()
-            write_junit(report, file)
-            print(file.getvalue().decode("utf-8"))
-        elif request.junit:
-            write_junit(report, request.junit)
+        if request.json:
+            _write(request.json, as_json(report))
+        if request.junit:
+            _write(request.junit, as_junit(report))
     except BrokenPipeError:
         raise
     except OSError as error:
         raise Refusal(f"{error.filename} cannot be written: {error.strerror}.") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a report, which is UTF-8 whatever the terminal's encoding is."""
+    if path == STDOUT:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        path.write_bytes(data)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -197,6 +198,20 @@ def test_a_report_on_stdout_has_stdout_to_itself(run, option):
     parse = json.loads if option == "--json" else ElementTree.fromstring
     assert parse(found.out) is not None
     assert found.err.startswith("Checking 01_rest.\n")
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+def test_a_report_on_stdout_is_utf_8_in_any_terminal(tmp_path, option):
+    shutil.copytree(ROOT / "lessons" / "01_rest", tmp_path / "01_rest")
+    app = tmp_path / "01_rest" / "app.py"
+    app.write_text(f"raise RuntimeError('Zoë → \\U0001f600')\n{app.read_text('utf-8')}", "utf-8")
+    command = [sys.executable, "-m", "course", "check", "--from", str(tmp_path), option, "-"]
+    env = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+
+    out = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False).stdout
+
+    assert "Zoë → 😀" in out.decode("utf-8")
+    assert (json.loads if option == "--json" else ElementTree.fromstring)(out) is not None
 
 
 @pytest.mark.parametrize("place", ["", "nowhere/r.json"])
