@@ -3,6 +3,7 @@
 The other tasks are still graded, nothing is earned that was not shown, and nothing is left behind.
 """
 
+import re
 import shutil
 import socket
 import subprocess
