@@ -171,9 +171,9 @@ class Codec:
         return self._call(repr, [f"parse_close({_few(payload)})"], "parse_close", payload)
 
     def codes(self, function: str) -> Outcome:
-        """Call `close_payload` or `parse_close` for every code; give the ranges it takes."""
-        call = f"{function}(…) for each code from 0 to 65535"
-        return self._call(lambda codes: "{}-{}".format(*codes), [call], "codes", function)
+        """Call `close_payload` or `parse_close` for the codes to 5999; give the ranges it takes."""
+        call = f"{function}(…) for each code from 0 to 5999"
+        return self._call(lambda codes: "{}-{}".format(*codes), [call], "codes", function, 6000)
 
     def answer(self, opcode: int, payload: bytes = b"") -> Outcome:
         """Call `answer`."""

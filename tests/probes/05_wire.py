@@ -126,9 +126,9 @@ def parse_close(payload: bytes) -> Iterator:
     yield wire.parse_close(payload)
 
 
-def codes(function: str) -> Iterator:
-    """Yield each range of codes that a function takes, as its first and its last."""
-    taken = [code for code in range(2**16) if takes(function, code)]
+def codes(function: str, end: int) -> Iterator:
+    """Yield each range of codes below `end` that a function takes, as its first and its last."""
+    taken = [code for code in range(end) if takes(function, code)]
     starts = [code for before, code in pairwise([-2, *taken]) if code != before + 1]
     ends = [code for code, after in pairwise([*taken, 2**17]) if after != code + 1]
     yield from zip(starts, ends, strict=True)
