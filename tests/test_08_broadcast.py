@@ -205,6 +205,19 @@ def test_a_message_right_after_the_welcome_is_not_missed(stage, server):
 
 
 @task("catch_up")
+def test_a_client_that_waits_to_join_gets_no_message_before_its_welcome(stage, server):
+    room = stage.name()
+    ada = Guest(server, "ada", room)
+    server.probe(PROBES, "hold_until_waiting", says="the thread that stores a message is slow")
+
+    message = begin(lambda: ada.post(stage.text()))
+    wait_until_held(server)
+    bob = Guest(server, "bob", room)
+
+    expect_caught_up(server, bob, message.result())
+
+
+@task("catch_up")
 def test_a_message_that_is_posted_during_a_join_comes_once(stage, server):
     for after in (False, True):  # Before the room's last id is read, and after it.
         room = stage.name()

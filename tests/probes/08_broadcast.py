@@ -25,7 +25,7 @@ import store
 
 MOMENT = 0.3  # seconds in which a thread that can overtake does so
 LONG = 5.0  # seconds after which a test that should have gone on has failed
-LARGE = 10_000  # bytes of a frame that is written in two parts
+LARGE = 4_000  # bytes of a frame that is written in two parts
 PART = 1_000  # bytes that one `send` writes
 
 ERRORS: dict[str, Callable[[], Exception]] = {
@@ -145,7 +145,7 @@ def hold_stored() -> None:
             wait()
 
     around_add(None, after)
-    replace_turn(wait)
+    replace_turn(released=wait)
     publish = getattr(hub.Hub, "publish", None)
     if publish:
 
@@ -205,14 +205,20 @@ def hold_look(after: bool) -> None:
 
 
 class Turn:
-    """The hub's turn. It calls `released()` in each thread that has released it."""
+    """The hub's turn. A thread calls `waiting()` if it has to wait, and `released()` at the end."""
 
-    def __init__(self, turn: threading.RLock, released: Callable[[], None]) -> None:
-        self._turn, self._depth, self._released = turn, 0, released
+    def __init__(
+        self, turn: threading.RLock, waiting: Callable[[], None], released: Callable[[], None]
+    ) -> None:
+        self._turn, self._depth = turn, 0
+        self._waiting, self._released = waiting, released
 
     def acquire(self, *args: object, **options: object) -> bool:
         """Take the turn."""
-        taken = self._turn.acquire(*args, **options)
+        taken = self._turn.acquire(blocking=False)
+        if not taken:
+            self._waiting()
+            taken = self._turn.acquire(*args, **options)
         self._depth += taken
         return taken
 
@@ -230,11 +236,29 @@ class Turn:
         self.release()
 
 
-def replace_turn(released: Callable[[], None]) -> None:
-    """Call `released()` in each thread that has released a hub's turn. A hub may have none."""
+def nothing() -> None:
+    """Do nothing."""
+
+
+def replace_turn(
+    waiting: Callable[[], None] = nothing, released: Callable[[], None] = nothing
+) -> None:
+    """Replace the turn of each hub, as `Turn` says. A hub may have none."""
     for each in objects(hub.Hub):
         if hasattr(each, "turn"):
-            each.turn = Turn(each.turn, released)
+            each.turn = Turn(each.turn, waiting, released)
+
+
+def hold_until_waiting() -> None:
+    """Hold the first thread that stores a message, until another thread waits for the turn."""
+    mine = hold()
+
+    def after() -> None:
+        if mine.first():
+            mine.wait()
+
+    around_add(None, after)
+    replace_turn(waiting=mine.overtaken.set)
 
 
 def hold_turn() -> None:
@@ -245,7 +269,7 @@ def hold_turn() -> None:
         if mine.first():
             mine.wait(until_released=True)
 
-    replace_turn(released)
+    replace_turn(released=released)
     around_add(None, mine.overtaken.set)
 
 
