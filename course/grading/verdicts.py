@@ -109,8 +109,10 @@ class Grading:
 
 
 def fingerprints() -> dict[Path, tuple]:
-    """Return what would change if someone wrote to a file of the grader's."""
-    files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/**/*.py")]
+    """Return what would change if someone wrote to a file that verdicts depend on."""
+    files = [ROOT / "pyproject.toml", ROOT / "requirements.txt"]
+    for pattern in ("tests/*.py", "tests/probes/*.py", "course/**/*.py"):
+        files += ROOT.glob(pattern)
     return {file: _fingerprint(file) for file in files}
 
 

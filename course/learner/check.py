@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from course.learner.refusal import Refusal
+from course.lesson import intact
 from course.lesson.lessons import Lesson, lessons, pictures
 
 STDOUT = Path("-")
@@ -78,6 +79,8 @@ def check(request: Request, say) -> int:
         line.clear()
     _export(report, request)
     _show(report, request, out, say)
+    if warning := intact.advice(intact.edited(request.root)):
+        say(f"note: {warning}")
     return 0 if report.passed else 1
 
 

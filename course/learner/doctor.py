@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from course.lesson import needs
+from course.lesson import intact, needs
 from course.lesson.lessons import Lesson, lessons
 from course.setup import packages
 
@@ -56,6 +56,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield from ports()
     yield file_events(root)
     yield terminal()
+    yield own_files(root)
     yield headless_shell()
     for lesson in lessons(root):
         yield needs_of(lesson)
@@ -181,6 +182,14 @@ def terminal() -> Finding:
     if is_dumb():
         return Finding("skipped", "terminal", ", ".join([*able, "prints lines only"]))
     return Finding("passed", "terminal", ", ".join(able))
+
+
+def own_files(root: Path) -> Finding:
+    """Whether the graders and the answers are as the course has them."""
+    if names := intact.edited(root):
+        what = intact.advice(names)
+        return Finding("skipped", "own files", what, "Edited graders or answers may mislead.")
+    return Finding("passed", "own files", "course/, tests/ and solutions/ are unchanged")
 
 
 def headless_shell() -> Finding:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from course.learner.refusal import Refusal, command
-from course.lesson import regions
+from course.lesson import intact, regions
 from course.lesson.lessons import Lesson, Task
 from course.lesson.starter import files, starter_files
 
@@ -27,7 +27,7 @@ def reset(lesson: Lesson) -> list[str]:
         kept = _keep(lesson, [name for name in stale if name in there])
         for name, content in stale.items():
             _write(lesson.lesson / name, content)
-    return [f"{_shown(lesson.lesson, lesson)} is as it starts again.", *kept]
+    return [f"{_shown(lesson.lesson, lesson)} is as it starts again.", *kept, *_edited(lesson)]
 
 
 def reset_task(lesson: Lesson, task: Task) -> list[str]:
@@ -51,7 +51,11 @@ def reset_task(lesson: Lesson, task: Task) -> list[str]:
         kept = _keep(lesson, list(fresh))
         for name, content in fresh.items():
             _write(lesson.lesson / name, content)
-    return [f"{task.id} is as it starts again, in {', '.join(fresh)}.", *kept]
+    return [
+        f"{task.id} is as it starts again, in {', '.join(fresh)}.",
+        *kept,
+        *_edited(lesson),
+    ]
 
 
 def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: str) -> bytes:
@@ -71,6 +75,12 @@ def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: 
             )
         text = regions.restore(text, starter, path.suffix, region, name)
     return text.replace("\n", ends).encode("utf-8")
+
+
+def _edited(lesson: Lesson) -> list[str]:
+    """Return a warning if the solution, from which a starter is written, was edited."""
+    names = intact.edited(lesson.root, lesson.solution.relative_to(lesson.root).as_posix())
+    return [f"{intact.advice(names)} Then reset again."] if names else []
 
 
 def _starter(lesson: Lesson) -> dict[str, bytes]:
