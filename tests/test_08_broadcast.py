@@ -1,7 +1,7 @@
 """Lesson 8: one board for REST and WebSocket. These tests are the lesson's specification.
 
-A `Guest` is a client in a room; it is at the bottom of this file. Where an order matters, a probe
-in the app's process holds one thread until another thread overtakes it, or can't.
+A `Guest` is a client in a room; the class is at the bottom of this file. If an order matters, a
+probe in the app's process holds one thread until another thread overtakes it, or for a moment.
 """
 
 import itertools
