@@ -1,7 +1,8 @@
 """Find a Python that can run the course: this one, or that of the `.venv` that is made here.
 
-Three rules, and each looks at what is there, so that a broken or interrupted try is taken up again:
+Four rules, and each looks at what is there, so that a broken or interrupted try is taken up again:
 
+0. A Python that a variable has changed starts again without it: environment.py says what passes.
 1. A Python that has every pinned package runs the course, whichever Python it is.
 2. The Python of `.venv` installs what it lacks.
 3. Any other makes `.venv`, unless the one that is there starts, and goes on inside it.
@@ -9,6 +10,7 @@ Three rules, and each looks at what is there, so that a broken or interrupted tr
 What is done once is in install.py, which few starts have a use for.
 """
 
+import os
 import sys
 
 
@@ -21,16 +23,19 @@ def ready() -> None:
 
     Exits with 2 and a sentence on stderr where there is no way, and with 130 after Ctrl-C.
     """
-    from course.setup import packages, venv
+    from course.setup import environment, packages, venv
 
     try:
-        if not packages.missing():
-            return
-        if not venv.inside():
-            if not venv.starts():
-                _install().make()
-            venv.go_on()
-        _install().install()
+        if any(map(environment.changes_python, os.environ)):
+            venv.go_on(sys.executable)  # What they changed at its start stays changed.
+        if packages.missing():
+            if not venv.inside():
+                if not venv.starts():
+                    _install().make()
+                venv.go_on()
+            _install().install()
+        elif os.path.exists(venv.SCRATCH) and venv.inside():
+            _install().finish()
     except SetupError as problem:
         _stop(2, str(problem))
     except OSError as error:

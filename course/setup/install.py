@@ -1,34 +1,29 @@
 """Make `.venv` and install into it what requirements.txt pins: once, and after an update.
 
-Only the standard library is here yet. What is printed is ASCII, which any terminal can show, and
-goes to stderr, where it is in nobody's way.
+Only the standard library is here yet. uv installs the packages, or pip where uv cannot.
 """
 
 import contextlib
 import importlib
 import importlib.util
 import os
-import queue
 import shutil
-import signal
-import subprocess
 import sys
 import sysconfig
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from course.setup import SetupError, packages
+from course.setup import SetupError, bytecode, packages, pip, tool, unused, uv
 from course.setup.packages import PINS, ROOT, VERSION
-from course.setup.venv import VENV, starts
+from course.setup.progress import Progress, say
+from course.setup.venv import SCRATCH, VENV, starts
 
 LOCK = os.path.join(ROOT, ".course", "setup.lock")
 
 AGAIN = "then run the same command again."
 NO_ROOM = (
-    f"There is no room left on the disk: the course's packages take about 200 MB in {VENV}, and "
-    f"while they are installed the folder for temporary files needs as much. Free some, {AGAIN}"
+    f"There is no room left on the disk: the course's packages take about 300 MB in {VENV}, and "
+    f"150 MB more while they are installed. Free some, {AGAIN}"
 )
 NOT_TRUSTED = (
     "The packages could not be downloaded, because the package index's certificate was not "
@@ -93,7 +88,17 @@ def install() -> None:
             if packages.pins().keys() - packages.installed().keys():
                 raise
             say(f"{problem}\nGoing on with the older packages that are here.")
+        else:
+            _clear_up()
+            if packages.missing():
+                raise SetupError(_hidden())
     importlib.invalidate_caches()
+
+
+def finish() -> None:
+    """Do what is left of a set-up that was cut off when all packages were there."""
+    with contextlib.suppress(OSError), lock():
+        _clear_up()
 
 
 def _install(count: int) -> None:
@@ -101,64 +106,52 @@ def _install(count: int) -> None:
     began = time.monotonic()
     say(f"Setting up: {count} package{'s' if count > 1 else ''} to install.")
     _remove_unfinished()
-    if "pip" not in packages.installed():
-        _run(["ensurepip", "--default-pip"], Progress("Preparing pip"))
-    options = ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off"]
-    _run(["pip", "install", *options, "-r", PINS], Progress("Looking up", count))
+    progress = Progress(count)
+    progress.enter("Preparing")
+    try:
+        settings = pip.settings(progress)
+        try:
+            uv.install(settings, progress)
+        except (tool.Failed, uv.Untranslated, OSError) as problem:
+            if meaning(str(problem)) == NO_ROOM:
+                raise
+            pip.install(settings, progress)
+    except (tool.Failed, OSError) as failure:
+        sentence = meaning(str(failure))
+        if sentence == NO_ROOM:
+            shutil.rmtree(SCRATCH, ignore_errors=True)
+        raise SetupError(sentence) from None
+    bytecode.write()
     say(f"Set up in {time.monotonic() - began:.0f} s.")
 
 
 def _remove_unfinished() -> None:
-    """Remove the traces of packages whose installing was cut off: pip would take them for whole."""
+    """Remove the traces of packages whose installing was cut off, which pass for whole ones."""
     for _, _, path in packages.dist_infos(sysconfig.get_path("purelib")):
         if not packages.is_whole(path):
             shutil.rmtree(path)
 
 
-def _run(module: list[str], progress: "Progress") -> None:
-    """Run a module of this Python, given with its arguments, and show what it does.
-
-    It runs isolated: no file in the current folder and no variable for Python has a part in it.
-    Raises SetupError, with what its output means, if it fails.
-    """
-    settings = {"PIP_USER": "0", "PIP_RETRIES": os.environ.get("PIP_RETRIES", "2")}
-    with (
-        _ctrl_c_put_off() as let_it_come,
-        subprocess.Popen(
-            [sys.executable, "-I", "-u", "-X", "utf8", "-m", *module],
-            env=os.environ | settings,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as child,
-    ):
-        try:
-            let_it_come()
-            output = progress.show(child.stdout)
-        except BaseException:
-            child.kill()  # What it leaves unfinished is removed at the next try.
-            raise
-    if child.returncode:
-        raise SetupError(meaning(output))
+def _clear_up() -> None:
+    """Remove what only the set-up needed. Its folder goes last: it says that this is to be done."""
+    if os.path.exists(SCRATCH):
+        unused.remove()
+        shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _ctrl_c_put_off() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C back until what this gives is called: within Popen() it would leave an orphan."""
-    came = []
-    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
-
-    def let_it_come() -> None:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
-
-    try:
-        yield let_it_come
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _hidden() -> str:
+    """Return why packages are missing although they were installed: Python finds others first."""
+    name = packages.missing()[0]
+    version, path = packages.found().get(name, ("", ""))
+    if not path or path.startswith(VENV + os.sep):
+        return (
+            f"The course's packages were installed, but {name} is not found in the version that "
+            f"requirements.txt pins. Delete {VENV}, {AGAIN}"
+        )
+    return (
+        f"The course's packages were installed, but Python finds {name} {version} in "
+        f"{os.path.dirname(path)} before them. Remove that folder from Python's path, {AGAIN}"
+    )
 
 
 # What went wrong
@@ -194,101 +187,16 @@ def meaning(said: str) -> str:
     return f"The course could not be set up: {(errors or lines)[-1].strip()} {way_out}"
 
 
-# What is shown
-
-
-class Progress:
-    """What pip is doing: a line that changes on a terminal, a line for each stage elsewhere."""
-
-    def __init__(self, stage: str, count: int = 0) -> None:
-        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.count = count  # of packages to install; 0 where they are not worth counting
-        self.seen: dict[str, int] = {}  # how many of them have come to each stage
-        self._enter(stage)
-
-    def show(self, lines: Iterable[str]) -> str:
-        """Read pip's output to its end, show in short what it says, and return all of it."""
-        arriving: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-        def read() -> None:
-            for line in lines:
-                arriving.put(line)
-            arriving.put(None)
-
-        threading.Thread(target=read, daemon=True).start()
-        output = ""
-        try:
-            while (line := self._next(arriving)) is not None:
-                output += line
-                self._take(line)
-        finally:
-            self._draw("")
-        return output
-
-    @staticmethod
-    def _next(arriving: queue.SimpleQueue) -> str | None:
-        """Return the next line, None at the end, or "" if none came for a moment."""
-        try:
-            return arriving.get(timeout=0.2)
-        except queue.Empty:
-            return ""
-
-    def _take(self, line: str) -> None:
-        """Show what a line of pip's tells; an empty one, that time has passed."""
-        first, _, rest = line.strip().partition(" ")
-        if not self.count:
-            return
-        if first in ("Collecting", "Processing"):
-            self._count("Looking up", rest)
-        elif first in ("Downloading", "Using") and rest.endswith(")") and ".metadata" not in rest:
-            self._count("Downloading", rest.removeprefix("cached "))
-        elif line.startswith("Installing collected"):
-            self._enter("Installing")
-        elif "Retrying" in line:
-            self._draw("The package index does not answer. Trying again ...")
-        if "Installing" in self.seen:
-            self._draw(f"Installing {self.count - len(packages.missing())} of {self.count} ...")
-
-    def _count(self, stage: str, rest: str) -> None:
-        """Show that one more package, named at the start of `rest`, has come to a stage."""
-        self._enter(stage)
-        self.seen[stage] += 1
-        file = os.path.basename(rest.partition(" (")[0])
-        name = file.partition("-" if file.endswith(".whl") else "==")[0]
-        self._draw(f"{stage} {self.seen[stage]} of {self.count}: {name}")
-
-    def _enter(self, stage: str) -> None:
-        """Say that a stage begins; in a line of its own where there is none that changes."""
-        if stage not in self.seen:
-            self.seen[stage] = 0
-            self._draw(f"{stage} ...")
-            if not self.live:
-                say(f"{stage} ...")
-
-    def _draw(self, text: str) -> None:
-        """Write `text` over the line that changes, where there is one."""
-        if self.live:
-            width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
-            sys.stderr.write("\r" + text[:width].ljust(width) + "\r" * (not text))
-            sys.stderr.flush()
-
-
-def say(line: str) -> None:
-    """Write a line to stderr at once."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
-
-
 # One at a time
 
 
-def lock() -> TextIO:
+def lock(path: str = LOCK) -> TextIO:
     """Return a file that is locked until it is closed, after waiting for whoever has it.
 
     Raises OSError where the course's folder cannot be written.
     """
-    os.makedirs(os.path.dirname(LOCK), exist_ok=True)
-    file = open(LOCK, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it.
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it.
     take = _take_on_windows if os.name == "nt" else _take_on_posix
     if not take(file, wait=False):
         say("Another command is setting up the course. Waiting for it ...")

@@ -34,16 +34,21 @@ def pins() -> dict[str, str]:
 
 
 def installed() -> dict[str, str]:
-    """Return the versions by name of the packages that are wholly installed in this Python.
+    """Return the versions by name of the packages that are wholly installed in this Python."""
+    return {name: version for name, (version, _) in found().items()}
+
+
+def found() -> dict[str, tuple[str, str]]:
+    """Return the version and the `dist-info` of each package that is wholly installed, by name.
 
     `importlib.metadata` could tell, but to import it takes ten times as long as this.
     """
-    found: dict[str, str] = {}
+    packages: dict[str, tuple[str, str]] = {}
     for folder in sys.path:
         for name, version, path in dist_infos(folder):
-            if name not in found and is_whole(path):
-                found[name] = version
-    return found
+            if name not in packages and is_whole(path):
+                packages[name] = version, path
+    return packages
 
 
 def dist_infos(folder: str) -> list[tuple[str, str, str]]:

@@ -8,11 +8,13 @@ import os
 import sys
 
 from course import MINIMUM
+from course.setup import environment
 from course.setup.packages import ROOT
 
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
 STARTED = os.path.join(VENV, "course-started")
+SCRATCH = os.path.join(VENV, "course-setup")  # what the set-up needs; it ends with it
 
 
 def inside() -> bool:
@@ -79,13 +81,12 @@ def _try_to_start() -> bool:
     return done.returncode == 0
 
 
-def go_on() -> None:
-    """Run the same command with the Python of `.venv`, and do not return."""
-    command = [PYTHON, os.path.join(ROOT, "course"), *sys.argv[1:]]
-    os.environ.pop("PYTHONHOME", None)  # It would make that Python forget that it is in `.venv`.
+def go_on(python: str = PYTHON) -> None:
+    """Run the same command with a Python, and only the variables that pass. Do not return."""
+    command = [python, os.path.join(ROOT, "course"), *sys.argv[1:]]
     if os.name == "nt":
         sys.exit(run_to_its_end(command))  # There, exec would give the shell its prompt back.
-    os.execv(PYTHON, command)
+    os.execve(python, command, environment.for_command())
 
 
 def run_to_its_end(command: list[str]) -> int:
@@ -95,7 +96,7 @@ def run_to_its_end(command: list[str]) -> int:
     """
     import subprocess
 
-    child = subprocess.Popen(command)
+    child = subprocess.Popen(command, env=environment.for_command())
     while True:
         try:
             return child.wait()

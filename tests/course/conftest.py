@@ -1,6 +1,7 @@
 """What the tests of the runner and of the site have in common."""
 
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from little_setup import Course, Done, copy_of, new_course, wheel
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from course.lesson import needs
+from course.setup.install import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,3 +91,42 @@ def browser() -> Iterator[Browser]:
             pytest.skip(f"{found.where} does not start: {said} {found.advice}")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    """A course as it is after a clone."""
+    return new_course(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Done]:
+    """A course that was run once, and how that ended: one for all processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, kept = base / "first-run", base / "first-run.json"
+    with lock(str(base / "first-run.lock")):
+        if not kept.exists():
+            folder.mkdir()
+            run = new_course(folder).run("check", "1")
+            kept.write_text(json.dumps([run.status, run.stdout, run.stderr]), "utf-8")
+    return Course(folder / "a course"), Done(*json.loads(kept.read_text("utf-8")))
+
+
+@pytest.fixture
+def set_up(tmp_path: Path, first_run: tuple[Course, Done]) -> Course:
+    """A course that has been set up: a copy, which its test may break."""
+    return copy_of(first_run[0], tmp_path)
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables with which pip uses a package index that has `tiny`, and has no uv."""
+    folder = tmp_path_factory.mktemp("index")
+    wheel(folder / "tiny", "tiny", "1.0", {"tiny/__init__.py": "VERSION = '1.0'\n"})
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        yield {"PIP_INDEX_URL": url, "PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+        server.shutdown()
