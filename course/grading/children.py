@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from course.grading.waiting import PATIENCE
+from course.setup import environment
 
 CHILD = Path(__file__).with_name("child.py")
 ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
@@ -216,17 +217,13 @@ def _status_in_words(status: int | None) -> str:
     return "and nobody knows how" if status is None else f"with exit status {status}"
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a child: ours, less what could change what its code does.
+def _environment() -> dict[str, str]:
+    """Return the environment of a child.
 
     Local time is nine hours ahead there, so that whoever takes it for UTC sees it on any machine.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.upper().endswith("_PROXY")}
-    python = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONUNBUFFERED")
-    for name in (*python, "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT"):
-        kept.pop(name, None)
-    ours = {"NO_PROXY": "*", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "XXX-9"}
-    return {**kept, **ours}
+    ours = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "XXX-9"}
+    return environment.for_program(**ours)
 
 
 def _python(*args: str) -> list[str]:
@@ -266,7 +263,7 @@ class Template:
                 _python("template", str(number)),
                 stdin=subprocess.PIPE,
                 pass_fds=[number],
-                env=environment(),
+                env=_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for the runner alone.
             )
 
@@ -389,7 +386,7 @@ class Spares:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment(),
+                env=_environment(),
                 start_new_session=True,  # A group of its own, on POSIX, to be ended as one.
             )
             self._waiting.append((token, process))

@@ -19,6 +19,7 @@ from course.grading.children import ADDRESS, Template, can_fork
 from course.grading.waiting import PATIENCE
 from course.lesson.lessons import ROOT, lessons
 from course.report import Card, LessonResult, TaskResult
+from course.setup import environment
 
 SILENCE = 120 * PATIENCE  # seconds without a word from a grader, after which it counts as lost
 
@@ -76,8 +77,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
-        env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", ADDRESS: self._address}
+        ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", ADDRESS: self._address}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         self.messages: queue.SimpleQueue = queue.SimpleQueue()
         self._process = subprocess.Popen(
@@ -86,7 +86,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=ROOT,
-            env=env,
+            env=environment.for_program(**ours),
             start_new_session=True,  # Ctrl-C in the terminal is for the runner alone.
         )
         reader = threading.Thread(target=self._read, args=(self._process, self.messages))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from course.learner.refusal import Refusal
+from course.setup import environment
 
 HOST = "127.0.0.1"
 PORT = 8000  # where free; else any other
@@ -26,6 +27,7 @@ class Site:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mkdocs", "serve", *options],
             cwd=root,
+            env=environment.for_program(),
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",

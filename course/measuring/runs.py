@@ -20,6 +20,7 @@ import psutil
 
 from course.measuring import readers
 from course.measuring.readers import Meter, Reader
+from course.setup import environment
 
 SERVER = Path(__file__).with_name("server.py")
 ROOM = "measure"
@@ -172,7 +173,12 @@ def _one_run(folder: Path, transport: Transport, plan: Plan, seed: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as scratch:
         command = [sys.executable, str(SERVER), str(folder), os.path.join(scratch, "board.sqlite3")]
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=scratch, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=scratch,
+            env=environment.for_program(),
+            text=True,
         ) as server:
             try:
                 port = server.stdout.readline().strip()

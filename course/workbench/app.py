@@ -4,11 +4,12 @@ import asyncio
 import codecs
 import contextlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from course.setup import environment
 
 CHILD = Path(__file__).with_name("child.py")
 APPS = ("app.py", "server.py")  # What a folder has to hold, one of them; child.py serves it.
@@ -51,10 +52,10 @@ class App:
             self._starts += 1
             self._become("starting")
             await self._end()
-            environ = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+            ours = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, str(CHILD), str(self.folder), self._scratch.name),
-                env=environ,
+                env=environment.for_program(**ours),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
