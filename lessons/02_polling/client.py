@@ -49,7 +49,7 @@ class Reader:
 
         Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # TODO(cursor): Request the page after `self.after`, set that, return the messages.
+        # TODO(cursor): Request what follows `self.after`, move it, and return the messages.
         ...
         # END(cursor)
 
@@ -111,7 +111,7 @@ def predict(interval: float, rate: float) -> tuple[float, float]:
 
     `interval` is in seconds, and `rate` is in messages per second.
     """
-    # TODO(cost): Return the requests per message and the mean age, from a formula each.
+    # TODO(cost): Return the requests per message and the mean age, without measuring.
     ...
     # END(cost)
 

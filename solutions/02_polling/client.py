@@ -51,7 +51,7 @@ class Reader:
 
         Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # --8<-- [start:cursor] Request the page after `self.after`, set that, return the messages.
+        # --8<-- [start:cursor] Request what follows `self.after`, move it, and return the messages.
         query = {"after": self.after, "limit": PAGE}
         headers = {"If-None-Match": self.tag} if self.tag else {}
         response = self.session.get(self.url, params=query, headers=headers, timeout=timeout)
@@ -136,7 +136,7 @@ def predict(interval: float, rate: float) -> tuple[float, float]:
 
     `interval` is in seconds, and `rate` is in messages per second.
     """
-    # --8<-- [start:cost] Return the requests per message and the mean age, from a formula each.
+    # --8<-- [start:cost] Return the requests per message and the mean age, without measuring.
     return 1 / (interval * rate), interval / 2
     # --8<-- [end:cost]
 
