@@ -384,7 +384,7 @@ def test_no_reply_overtakes_an_earlier_one(stage, server):
     server.probe(PROBES, "hold_first_add")
 
     ada.send_json({"type": "post", "id": "slow", "text": stage.text()})
-    ada.send("this is no JSON")
+    ada.send("not JSON")
     ada.send_json({"type": "dance", "id": "unknown"})
     ada.send_json({"type": "ping", "id": "quick"})
 
