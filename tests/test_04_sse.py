@@ -27,7 +27,7 @@ EARLY = 0.9  # The clock may be coarse: this part of a wait is enough.
 LATE = 1.01  # What a client asks to sleep may be rounded.
 ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends to str.splitlines(), not to a stream
 MANY = 450  # messages, more than two pages of the store
-GUESTS = 100  # clients that disconnect
+GUESTS = 60  # clients that disconnect
 MODULES = ["app", "sse", "waiting", "store"]  # where a board may wait
 
 
@@ -103,8 +103,8 @@ def test_messages_are_received_as_they_were_posted(stage):
 @task("stream")
 def test_each_message_is_sent_when_it_is_posted(stage):
     server, room = stage.serve(), stage.name()
-    slow = "stops the board's clock: only an announcement wakes a stream now"
-    server.probe(CLOCK, "hurry", 1 / (1000 * PATIENCE), MODULES, says=slow)
+    slow = "makes the board's clock run 20 times as slowly, so that polling would be late"
+    server.probe(CLOCK, "hurry", 1 / (20 * PATIENCE), MODULES, says=slow)
     bob = listen(server, room)
 
     for _ in range(3):
@@ -272,37 +272,26 @@ def test_a_restart_of_the_server_loses_nothing(stage):
 
 @task("heartbeat", "Heartbeats, and nothing left of closed streams", points=2, needs="stream")
 def test_a_stream_without_messages_has_a_comment_every_heartbeat(stage):
-    server, start = stage.serve(HEARTBEAT=0.3), time.monotonic()
-    bob = listen(server, stage.name())
-
-    for _ in range(4):
-        bob.wait_for_comment()
-
-    took = time.monotonic() - start  # One more may come at once.
-    least = (bob.comments - 1) * 0.3
-    wanted = f"{bob.comments} comments in not less than {least:.1f} s"
-    expect(took >= least * EARLY, wanted, f"{took:.2f} s")
-
-
-@task("heartbeat")
-def test_a_heartbeat_is_not_later_than_heartbeat_seconds(stage):
-    server = stage.serve(HEARTBEAT=0.3)
+    server, start = stage.serve(HEARTBEAT=0.25), time.monotonic()
     server.probe(PROBE, "watch_waits")
     bob = listen(server, stage.name())
 
     for _ in range(4):
         bob.wait_for_comment()
 
+    took = time.monotonic() - start  # One more may come at once.
+    least = (bob.comments - 1) * 0.25
+    wanted = f"{bob.comments} comments in not less than {least:.2f} s"
+    expect(took >= least * EARLY, wanted, f"{took:.2f} s")
     waited, where = server.probe(PROBE, "waited")
-    most = (bob.comments + 1) * 0.3
-    if waited > most * LATE:
-        wanted = f"{bob.comments} comments after waits of {most:.1f} s in all, at most"
-        raise Unmet(wanted, f"waits of {waited:.1f} s", where=where)
+    wanted = f"{bob.comments} comments after waits of {bob.comments * 0.25:.2f} s in all"
+    if waited > (bob.comments + 1) * 0.25 * LATE:  # The next wait may be over, too.
+        raise Unmet(wanted, f"waits of {waited:.2f} s", where=where)
 
 
 @task("heartbeat")
 def test_each_stream_has_its_own_heartbeat(stage):
-    server, busy, quiet = stage.serve(HEARTBEAT=0.4), stage.name(), stage.name()
+    server, busy, quiet = stage.serve(HEARTBEAT=0.2), stage.name(), stage.name()
     ada, bob = listen(server, busy, who="eve"), listen(server, quiet)
     ada.wait_for_retry()
     server.probe(PROBE, "keep_busy", server.host, busy)
@@ -313,17 +302,17 @@ def test_each_stream_has_its_own_heartbeat(stage):
 
 @task("heartbeat")
 def test_a_heartbeat_is_timed_from_the_last_message(stage):
-    server, room = stage.serve(HEARTBEAT=0.6), stage.name()
+    server, room = stage.serve(HEARTBEAT=0.3), stage.name()
     bob = listen(server, room)
     begun = posted_at = time.monotonic()
 
-    while posted_at < begun + 0.3:
+    while posted_at < begun + 0.2:
         posted_at = time.monotonic()
         bob.expect_message(post(server, room, stage.text()))
     bob.wait_for_comment()
 
     took = time.monotonic() - posted_at
-    expect(took >= 0.6 * EARLY, "no comment within 0.6 s of a message", f"one after {took:.2f} s")
+    expect(took >= 0.3 * EARLY, "no comment within 0.3 s of a message", f"one after {took:.2f} s")
 
 
 @task("heartbeat")
@@ -340,7 +329,7 @@ def test_a_stream_with_messages_has_no_comment(stage):
 
 @task("heartbeat")
 def test_a_heartbeat_is_not_an_event_and_messages_follow_it(stage):
-    server, room = stage.serve(HEARTBEAT=0.05), stage.name()
+    server, room = stage.serve(HEARTBEAT=0.03), stage.name()
     bob = listen(server, room)
 
     for comments in (2, 2, 20):
@@ -355,7 +344,7 @@ def test_a_heartbeat_is_not_an_event_and_messages_follow_it(stage):
 
 @task("heartbeat")
 def test_the_store_is_not_checked_between_two_heartbeats(stage):
-    server, room = stage.serve(HEARTBEAT=0.5), stage.name()
+    server, room = stage.serve(HEARTBEAT=0.25), stage.name()
     server.probe(PROBE, "count_looks")
     bob = listen(server, room)
 
@@ -591,14 +580,15 @@ def test_the_client_reconnects_with_the_last_id(stage, board):
 
 @task("client")
 def test_the_last_id_may_be_any_text(stage, board):
-    ids = ["0", "a-1", "é", "\xa7 x\xff", "日本", "9" * 300]
+    ids = ["0", "a-1", "", "é", "\xa7 x\xff", "日本", "9" * 300]
     for last_id in ids:
         message = {**board.post(), "id": last_id}
         board.order(ended(written(message)))
 
     program = read(stage, board)
 
-    expect_last_ids(board.wait_for(7, program), ["none", *ids])
+    sent = [last_id or "none" for last_id in ids]  # An empty one is not sent.
+    expect_last_ids(board.wait_for(8, program), ["none", *sent])
 
 
 @task("client")
@@ -654,7 +644,7 @@ def test_the_client_gives_up_a_silent_stream(stage, board):
 
     board.before_answer = one_more
 
-    program = read(stage, board, "--silence", 0.5 * PATIENCE)
+    program = read(stage, board, "--silence", 0.3 * PATIENCE)
 
     expect_printed(program, messages)
 
