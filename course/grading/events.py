@@ -3,12 +3,18 @@
 import codecs
 import http.client
 import json
-import time
+import re
 from collections import deque
 from dataclasses import dataclass
 
+from course.grading import bounds
+from course.grading.bounds import TooMuch
 from course.grading.expect import Unmet, equal, shown
 from course.grading.waiting import PATIENCE, SECONDS
+
+LINE_ENDS = re.compile(r"\r\n|\r|\n")
+BLOCK = 65536  # bytes that are read at once
+LARGEST = 4 * 2**20  # bytes of a stream in which what is awaited must have come
 
 
 @dataclass(frozen=True)
@@ -25,30 +31,34 @@ class Event:
 
 
 class Parser:
-    """Makes events of a stream's text, one character after another."""
+    """Makes events of a stream's text, one piece after another."""
 
     def __init__(self) -> None:
         self.comments = 0
         self.retry = ""  # as it was written
         self.last_id = ""
-        self._line, self._after_cr = "", False
+        self._line: list[str] = []  # pieces of a line that has begun
+        self._after_cr = False
         self._fields: dict[str, str] = {}  # of the event that has begun
         self._data: list[str] = []
 
     def feed(self, text: str) -> list[Event]:
         """Take more text, and return the events that it completes."""
+        if not text:
+            return []
+        # The line feed of CR LF may come with the next piece.
+        begin = int(self._after_cr and text[0] == "\n")
+        self._after_cr = text[-1] == "\r"
         events = []
-        for character in text:
-            if character in "\r\n":
-                if not (character == "\n" and self._after_cr):
-                    events += self._ended_line()
-            else:
-                self._line += character
-            self._after_cr = character == "\r"
+        for end in LINE_ENDS.finditer(text, begin):
+            self._line.append(text[begin : end.start()])
+            events += self._ended_line()
+            begin = end.end()
+        self._line.append(text[begin:])
         return events
 
     def _ended_line(self) -> list[Event]:
-        line, self._line = self._line, ""
+        line, self._line = "".join(self._line), []
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
@@ -86,15 +96,20 @@ class EventReader:
         self._parser, self._events = Parser(), deque()
         said = "".join(f" ({name}: {value})" for name, value in headers.items())
         self._wire.sent(who, f"GET {target}{said}")
-        self._connection = http.client.HTTPConnection(server.host, timeout=SECONDS * PATIENCE)
+        self._asked, seconds = f"GET {target}", SECONDS * PATIENCE
+        self._connection = http.client.HTTPConnection(server.host)
+        head = "the status and the headers of a stream"
         try:
+            self._sock = self._connection.sock = bounds.connect("127.0.0.1", server.port, seconds)
             self._connection.request("GET", target, headers=headers)
-            self._sock = self._connection.sock
+            self._sock.allow(seconds)
             self._answer = self._connection.getresponse()
         except TimeoutError:
-            raise self._nothing("the status and the headers of a stream", SECONDS) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Unmet("the status and the headers of a stream", f"{error!r}") from None
+            raise self._nothing(head, SECONDS) from None
+        except TooMuch:
+            raise self._too_much("headers") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unmet(head, f"{error!r:.100}") from None
         self.headers = self._answer.headers
         self._wire.received(who, f"{self._answer.status} {self._answer.reason}")
         self._hold_the_head()
@@ -170,14 +185,15 @@ class EventReader:
             raise Unmet(f"id: {message['id']}", f"id: {event.last_id or 'none'}")
 
     def _read_until(self, met, expected: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds * PATIENCE
+        self._sock.allow(seconds * PATIENCE, LARGEST)
         while not met():
-            self._sock.settimeout(max(0.001, deadline - time.monotonic()))
             try:
-                data = self._answer.read1(65536)
+                data = self._answer.read1(BLOCK)
             except TimeoutError:
                 raise self._nothing(expected, seconds) from None
-            except (OSError, http.client.HTTPException):
+            except TooMuch:
+                raise self._too_much(expected) from None
+            except (OSError, http.client.HTTPException, ValueError, OverflowError):
                 data = b""
             if not data:
                 self._wire.received(self.who, "the end of the stream")
@@ -199,3 +215,8 @@ class EventReader:
     def _nothing(self, expected: str, seconds: float) -> Unmet:
         self._wire.received(self.who, f"nothing for {seconds * PATIENCE:g} s")
         return self._server.unmet(expected, "nothing", seconds)
+
+    def _too_much(self, expected: str) -> Unmet:
+        got = f"more than {LARGEST:,} bytes of {self._asked} without it"
+        self._wire.received(self.who, got)
+        return Unmet(expected, got, where=self._server.trouble("").where)

@@ -1,16 +1,22 @@
 """Clients that use the learner's app over HTTP, and what they expect of its responses."""
 
+import contextlib
 import http.client
 import json
+import re
 from http import HTTPStatus
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from course.grading import bounds
+from course.grading.bounds import LARGEST, LARGEST_IN_WORDS, TooMuch
 from course.grading.expect import Unmet, equal, shown
 from course.grading.transcript import body_in_words
 from course.grading.waiting import PATIENCE
 
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 LONG_BODY = 200  # bytes, from which on a card says how many there are
+SENDABLE = re.compile(r"[!-~]*")  # what a request's line may hold
+BLOCK = 65536  # bytes that are read at once
 
 
 class Client:
@@ -41,32 +47,65 @@ class Client:
         wire, headers = self.server.stage.wire, dict(headers or {})
         target = self._own(target)
         wire.sent(self.who, _request_in_words(method, target, data, headers))
-        connection = http.client.HTTPConnection(self.server.host, timeout=self.seconds)
+        asked = f"{method} {target}"
+        connection = http.client.HTTPConnection(self.server.host)
+        missing = "answer"
         try:
+            connection.sock = bounds.connect("127.0.0.1", self.server.port, self.seconds)
+            sock = connection.sock
             connection.request(method, target, data or None, headers)
+            sock.allow(self.seconds)
             response = connection.getresponse()
+            missing = "end"
+            sock.allow(self.seconds)
             endless = response.headers.get_content_type() == "text/event-stream"
-            body = b"" if endless else response.read()
+            body = b"" if endless else read_body(response)
             answer = Answer(self.server.url, method, target, response, body)
         except TimeoutError:
-            raise self._nothing(f"nothing for {self.seconds:g} s", method, target) from None
-        except (OSError, http.client.HTTPException):
-            raise self._nothing("the connection ended", method, target) from None
+            late = "nothing for" if missing == "answer" else "no end after"
+            raise self._nothing(f"{late} {self.seconds:g} s", asked, missing) from None
+        except TooMuch as much:
+            raise self._too_much(str(much) or "more, and no end", asked) from None
+        except (OSError, http.client.IncompleteRead):
+            raise self._nothing("the connection ended", asked, missing) from None
+        except (http.client.HTTPException, ValueError, OverflowError) as error:
+            raise self._nothing(f"what isn't HTTP ({error!r:.100})", asked, missing) from None
         finally:
             connection.close()
         wire.received(self.who, answer.in_words())
         return answer
 
     def _own(self, target: str) -> str:
-        parts = urlsplit(urljoin(self.server.url, target))
-        if parts.netloc != self.server.host:
-            raise Unmet(f"an address on {self.server.url}", target)
-        return parts.path + (f"?{parts.query}" if parts.query else "")
+        """Return the path and the query of an address, which must be of this server."""
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(urljoin(self.server.url, target))
+            own = parts.path + (f"?{parts.query}" if parts.query else "")
+            if parts.netloc == self.server.host and SENDABLE.fullmatch(own):
+                return own
+        raise Unmet(f"an address on {self.server.url}", target)
 
-    def _nothing(self, what: str, method: str, target: str) -> Unmet:
+    def _nothing(self, what: str, asked: str, missing: str) -> Unmet:
         self.server.stage.wire.received(self.who, what)
-        trouble = self.server.trouble(f"{method} {target} had no answer")
-        return Unmet("an answer", f"{what}. {trouble}", where=trouble.where)
+        trouble = self.server.trouble(f"{asked} had no {missing}")
+        expected = "an answer" if missing == "answer" else f"the whole answer to {asked}"
+        return Unmet(expected, f"{what}. {trouble}", where=trouble.where)
+
+    def _too_much(self, what: str, asked: str) -> Unmet:
+        self.server.stage.wire.received(self.who, what)
+        expected = f"an answer to {asked} of at most {LARGEST_IN_WORDS}"
+        return Unmet(expected, what, where=self.server.trouble("").where)
+
+
+def read_body(response: http.client.HTTPResponse) -> bytes:
+    """Return a body. Raises TooMuch if it says to be larger than a grader reads."""
+    if (response.length or 0) > LARGEST:
+        raise TooMuch(f"Content-Length: {response.length}")
+    blocks = []
+    while block := response.read(BLOCK):
+        blocks.append(block)
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    return b"".join(blocks)
 
 
 class Answer:

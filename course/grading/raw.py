@@ -8,17 +8,19 @@ import socket
 import threading
 import time
 
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from course.grading.bounds import LARGEST, LARGEST_IN_WORDS
 from course.grading.expect import Unmet, shown
 from course.grading.waiting import PATIENCE, SECONDS
 
 CHUNK = 65536  # bytes read at once
 SHOWN = 24  # bytes of what goes by that stand on the wire
 AT_ONCE = 8192  # bytes that surely fit into the system's buffers
-LONGEST_HEAD = 65536  # bytes of an HTTP answer's head
+LONGEST_LINE = 65536  # bytes of an HTTP answer's head
+MOST_LINES = 100  # of such a head
 NAMES = {
     Opcode.CONT: "continuation",
     Opcode.TEXT: "text",
@@ -80,19 +82,24 @@ class Raw:
 
     def head(self) -> list[str]:
         """Return the lines of an HTTP answer up to the empty one. Raises Unmet when none comes."""
-        found = self._read(self._reader.read_line(LONGEST_HEAD), "an HTTP answer")
+        found = self._read(self._reader.read_line(LONGEST_LINE), "an HTTP answer")
         lines = []
         while line := found.decode("latin-1").rstrip("\r\n"):
             lines.append(line)
-            found = self._read(self._reader.read_line(LONGEST_HEAD), "the end of the headers")
+            if len(lines) > MOST_LINES:
+                raise Unmet("the end of the headers", f"more than {MOST_LINES} lines")
+            found = self._read(self._reader.read_line(LONGEST_LINE), "the end of the headers")
         self._wire.received(self.who, " | ".join(lines) or "an empty line")
         return lines
 
     def frame(self, expected: str = "a frame") -> Frame:
         """Return the next frame. Raises Unmet when none comes, or what comes is none."""
-        frame = self._read(Frame.parse(self._reader.read_exact, mask=False), expected)
+        frame = self._read(self._parser(), expected)
         self._wire.received(self.who, f"{in_words(frame)}: {in_hex(frame.serialize(mask=False))}")
         return frame
+
+    def _parser(self):
+        return Frame.parse(self._reader.read_exact, mask=False, max_size=LARGEST)
 
     def expect_end(self) -> None:
         """Hold that the server ends the connection and sends nothing before."""
@@ -118,6 +125,10 @@ class Raw:
             got = "the end of the connection"
             self._wire.received(self.who, got)
             raise Unmet(expected, got) from None
+        except PayloadTooBig as error:
+            got = f"the head of a frame of {error.size:,} bytes"
+            self._wire.received(self.who, got)
+            raise Unmet(f"{expected} of at most {LARGEST_IN_WORDS}", got) from None
         except (ProtocolError, RuntimeError) as error:
             left = bytes(self._reader.buffer)
             self._wire.received(self.who, f"what is no frame of a server: {error} {in_hex(left)}")

@@ -12,11 +12,16 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
+from course.grading import bounds
+from course.grading.bounds import LARGEST, LARGEST_IN_WORDS, TooMuch
 from course.grading.expect import Unmet, equal, shown
 from course.grading.waiting import PATIENCE, SECONDS
 
 GLANCE = 0.05  # seconds between two looks at whether the connection has ended
-MAX_SIZE = 64 * 2**20  # bytes of a message; the library's own limit is not what we test
+FLOOD = 4 * LARGEST  # bytes that may wait to be received by a test
+LONGEST_LINE = 65536  # bytes of an HTTP answer's head
+MOST_LINES = 100  # of such a head
+TOO_BIG = 1009  # the close code that the library sends after a message that is too big
 HTTP = b"HTTP/1."
 TEXT, CLOSE = 0x1, 0x8  # opcodes (RFC 6455, section 5.2)
 CUT_OFF = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s, so that closing sends a reset
@@ -26,10 +31,16 @@ class _Tcp(socket.socket):
     """A TCP connection that can be broken by a reset, without the library's own farewell."""
 
     broken = False
+    flooded = False  # It has sent more than a test would ever receive.
+    waiting = 0  # bytes that no test has received yet
     http = b""  # what came last that looks like an HTTP response
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         data = super().recv(size, flags)
+        self.waiting += len(data)
+        if self.waiting > FLOOD:
+            self.flooded = True
+            return b""
         if HTTP in data:
             self.http = data[data.index(HTTP) :]
         return data
@@ -85,7 +96,7 @@ class Socket:
                 open_timeout=seconds,
                 close_timeout=seconds / 2,  # It must end before `receive` gives up.
                 ping_interval=None,
-                max_size=MAX_SIZE,
+                max_size=LARGEST,
                 max_queue=None,
                 proxy=None,
             ).__enter__()  # From 17.1 on, websockets opens only what is entered.
@@ -124,7 +135,10 @@ class Socket:
     def send_parts(self, parts: list[str] | list[bytes]) -> None:
         """Send one message as several fragments."""
         self._wire.sent(self.who, f"{_in_words(parts[0][:0].join(parts))} in {len(parts)} parts")
-        self._connection.send(iter(parts))
+        try:
+            self._connection.send(iter(parts))
+        except ConnectionClosed as closed:
+            raise Unmet("an open connection", self._ending(closed)) from None
 
     def receive(self, seconds: float = SECONDS) -> str | bytes:
         """Return the next message. Raises Unmet when none comes, or the connection ends first."""
@@ -144,7 +158,10 @@ class Socket:
         while True:
             left = max(0.0, deadline - time.monotonic())
             try:
-                return self._connection.recv(min(left, GLANCE))
+                data = self._connection.recv(min(left, GLANCE))
+                size = len(data.encode() if isinstance(data, str) else data)
+                self._connection.socket.waiting -= size
+                return data
             except TimeoutError:
                 # After a close frame, or what is no frame at all, `recv` would wait until the
                 # server ends TCP, which one that broke the stream often does not.
@@ -196,7 +213,11 @@ class Socket:
     def ping(self, seconds: float = SECONDS) -> None:
         """Send a protocol ping, and wait for its pong."""
         self._wire.sent(self.who, "ping")
-        if not self._connection.ping().wait(seconds * PATIENCE):
+        try:
+            came = self._connection.ping().wait(seconds * PATIENCE)
+        except ConnectionClosed as closed:
+            raise Unmet("an open connection", self._ending(closed)) from None
+        if not came:
             raise self._server.unmet("a pong", "nothing", seconds)
         self._wire.received(self.who, "pong")
 
@@ -214,6 +235,10 @@ class Socket:
         """Say how the connection ended."""
         if closed.rcvd:
             return f"close {closed.rcvd.code} {closed.rcvd.reason}".rstrip()
+        if self._connection.socket.flooded:
+            return f"more than {FLOOD // 2**20} MiB that were not asked for"
+        if closed.sent and closed.sent.code == TOO_BIG:
+            return f"a message of more than {LARGEST_IN_WORDS}"
         if not closed.sent:
             return "the end of the connection, without a close frame (1006)"
         http = self._connection.socket.http
@@ -244,19 +269,25 @@ class RawSocket:
         self._server, self.who, self._wire = server, who, server.stage.wire
         self._wire.sent(who, f"open {target}")
         host, port = server.host.split(":")
-        self._socket = socket.create_connection((host, int(port)), SECONDS * PATIENCE)
+        try:
+            self._socket = bounds.connect(host, int(port), SECONDS * PATIENCE)
+        except OSError as error:
+            raise server.unmet("a connection", str(error), SECONDS) from None
         self._file = self._socket.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()
-        self._socket.sendall(
+        self._send(
             f"GET {target} HTTP/1.1\r\nHost: {server.host}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
-        status = self._read(self._file.readline, "an answer to the handshake")
+        status = self._line("an answer to the handshake")
         if status.split()[1:2] != [b"101"]:
-            raise Unmet("a WebSocket that opens", status.decode("latin-1").strip())
-        while self._read(self._file.readline, "the end of the handshake").strip():
-            pass
+            raise Unmet("a WebSocket that opens", shown(status.decode("latin-1").strip()))
+        for _ in range(MOST_LINES):
+            if not self._line("the end of the handshake").strip():
+                break
+        else:
+            raise Unmet("the end of the handshake", f"more than {MOST_LINES} lines")
         self._wire.received(who, "open")
 
     def __enter__(self) -> "RawSocket":
@@ -271,20 +302,28 @@ class RawSocket:
         self._wire.sent(self.who, _frame_in_words(opcode, payload))
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-        self._socket.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+        self._send(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
 
     def send_bytes(self, data: bytes) -> None:
         """Send what may be no frame, or a part of one."""
         self._wire.sent(self.who, _in_words(data))
-        self._socket.sendall(data)
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        # A server that has closed is told by what comes next.
+        with contextlib.suppress(OSError):
+            self._socket.sendall(data)
 
     def receive(self, what: str = "a frame") -> tuple[int, bytes]:
         """Return the opcode and the payload of the next frame. `what` is what it should be."""
-        first, length = self._read(lambda: self._file.read(2), what)
+        first, length = self._exactly(2, what)
+        if length >= 128:
+            raise Unmet(what, "a masked frame, which no server may send")
         if length >= 126:
-            size = 2 if length == 126 else 8
-            length = int.from_bytes(self._read(lambda: self._file.read(size), "a length"), "big")
-        payload = self._read(lambda: self._file.read(length), "a payload") if length else b""
+            length = int.from_bytes(self._exactly(2 if length == 126 else 8, "a length"), "big")
+        if length > LARGEST:
+            raise Unmet(f"{what} of at most {LARGEST_IN_WORDS}", f"one of {length:,} bytes")
+        payload = self._exactly(length, "a payload") if length else b""
         self._wire.received(self.who, _frame_in_words(first & 0x0F, payload))
         return first & 0x0F, payload
 
@@ -297,28 +336,48 @@ class RawSocket:
     def expect_end(self) -> None:
         """Hold that the server sends nothing more and ends TCP, which is for it to end first."""
         rest = b""
+        self._socket.allow(SECONDS * PATIENCE)
         try:
-            while data := self._file.read1():
-                rest += data
+            while data := self._file.read1(LONGEST_LINE):
+                rest += data[: LONGEST_LINE - len(rest)]
         except ConnectionError:
             pass
         except TimeoutError:
             raise self._nothing("the end of the connection") from None
+        except TooMuch:
+            raise self._too_much("the end of the connection") from None
         self._wire.received(self.who, f"{_start_of(rest)}, then the end of the connection")
         if rest:
             raise Unmet("the end of the connection, and nothing before it", _start_of(rest))
 
+    def _line(self, what: str) -> bytes:
+        return self._read(lambda: self._file.readline(LONGEST_LINE), what)
+
+    def _exactly(self, size: int, what: str) -> bytes:
+        data = self._read(lambda: self._file.read(size), what)
+        if len(data) < size:
+            self._wire.received(self.who, "the end of the connection")
+            raise Unmet(f"{what} for {self.who}", f"{len(data)} of {size:,} bytes, and the end")
+        return data
+
     def _read(self, read, what: str) -> bytes:
+        self._socket.allow(SECONDS * PATIENCE, LARGEST + LONGEST_LINE)
         try:
             data = read()
         except TimeoutError:
             raise self._nothing(what) from None
+        except TooMuch:
+            raise self._too_much(what) from None
         except ConnectionError:
             data = b""
         if not data:
             self._wire.received(self.who, "the end of the connection")
             raise Unmet(f"{what} for {self.who}", "the end of the connection")
         return data
+
+    def _too_much(self, what: str) -> Unmet:
+        self._wire.received(self.who, f"more than {LARGEST_IN_WORDS}")
+        return Unmet(what, f"more than {LARGEST_IN_WORDS} without it")
 
     def _nothing(self, what: str) -> Unmet:
         self._wire.received(self.who, f"nothing for {SECONDS * PATIENCE:g} s")

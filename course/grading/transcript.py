@@ -9,6 +9,7 @@ from course.report import WireLine
 
 LINES = 10  # of a card's wire; what is left out is counted
 WIDTH = 110  # characters of one line
+KEPT = 100_000  # characters of one line, also where all is shown
 
 
 class Wire:
@@ -40,7 +41,7 @@ class Wire:
 
     def _add(self, who: str, arrow: str, what: str) -> None:
         with self._lock:
-            self._lines.append(WireLine(who, arrow, what))
+            self._lines.append(WireLine(who, arrow, what[:KEPT]))
 
     def lines(self, whole: bool = False) -> list[WireLine]:
         """Return the transcript, its middle left out if it is long."""

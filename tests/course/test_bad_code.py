@@ -121,6 +121,24 @@ def test_what_goes_wrong_in_a_route_costs_that_task_and_no_other(engine, folder,
     assert the(result, "keep").status == "blocked"
 
 
+ANSWERS = {
+    "a body that never ends": "return Response(b'x' * 65536 for _ in iter(int, 1))",
+    "500 MB": "return Response([b'x' * 2**20] * 500)",
+    "10**12 bytes announced": "return Response(iter(['{}']), headers={'Content-Length': 10**12})",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_response_that_is_too_large_is_told_with_its_route(engine, folder, name):
+    in_region(folder, "read", f"from flask import Response; {ANSWERS[name]}")
+
+    result = grade(engine, folder, "create", "read")
+
+    assert passed(result) == ["create"]
+    assert the(result, "read").status == "failed"
+    assert re.search(r"an answer to GET /\S+ of at most 16 MiB", the(result, "read").message)
+
+
 def test_an_endless_loop_in_a_function_is_named_with_its_line(engine, folder):
     in_region(folder, "cursor", "while messages: pass")
 
