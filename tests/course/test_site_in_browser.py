@@ -184,3 +184,16 @@ WIDER = """() => {
   const html = wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 120));
   return [document.documentElement.scrollWidth, html];
 }"""
+
+
+def test_a_site_opened_from_a_folder_says_how_to_search(browser, folder, site):
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.goto((folder / "index.html").as_uri())
+        field = page.locator("[data-md-component=search-query]")
+
+        assert field.is_disabled()
+        assert "python3 -m course docs" in field.get_attribute("placeholder")
+
+        page.goto(f"{site}index.html")
+        assert field.is_enabled()
