@@ -1,8 +1,8 @@
 """Functions that the tests of lesson 8 call inside the app's process.
 
 A client can't see a race that happens once in a thousand times. These functions make each one
-happen in every run: they hold one thread until another overtakes it. A program in which no thread
-can overtake goes on after a moment.
+happen in every run: they hold one thread until another overtakes it, or until that one waits for
+the turn that the held thread has. If neither can be seen, the held thread goes on after a moment.
 """
 
 import errno
@@ -10,21 +10,24 @@ import gc
 import json
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
 import simple_websocket
 import wsproto
 from flask import Flask
-from wsproto.events import TextMessage
+from wsproto.events import Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 import hub
 import protocol
 import store
 
-MOMENT = 0.3  # seconds in which a thread that can overtake does so
+MOMENT = 0.3  # seconds in which a thread that is there, and can overtake, does so
+ARRIVAL = 2.0  # seconds in which a thread that is to overtake is there
 LONG = 5.0  # seconds after which a test that should have gone on has failed
+GLANCE = 0.01  # seconds between two looks at who waits
 LARGE = 4_000  # bytes of a frame that is written in two parts
 PART = 1_000  # bytes that one `send` writes
 
@@ -38,23 +41,77 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 
 class Held:
-    """A thread that is held. `begun` is set when it is there; it goes on when it is `overtaken`."""
+    """A thread that is held. `begun` is set when it is there; it goes on when it is `overtaken`.
+
+    `arrived` may be set when the other thread is there.
+    """
 
     def __init__(self) -> None:
-        self.begun, self.overtaken, self.released = (threading.Event() for _ in range(3))
+        self.begun, self.arrived = threading.Event(), threading.Event()
+        self.overtaken, self.released = threading.Event(), threading.Event()
         self._first = threading.Lock()
 
     def first(self) -> bool:
         """Return whether this call is the first, which is to be held."""
         return self._first.acquire(blocking=False)
 
-    def wait(self, until_released: bool = False) -> None:
+    def wait(self, until_released: bool = False, seconds: float = ARRIVAL) -> None:
         """Wait until overtaken, and if asked, until the test releases it."""
         self.begun.set()
-        if self.overtaken.wait(MOMENT) and until_released:
+        end, late = time.monotonic() + seconds, False
+        while not self.overtaken.wait(GLANCE):
+            if self.arrived.is_set() and not late:
+                end, late = time.monotonic() + MOMENT, True
+            if any(turn.keeps_others_out() for turn in turns) or time.monotonic() > end:
+                return
+        if until_released:
             self.released.wait(LONG)
 
 
+class Turn:
+    """The hub's turn, which knows whether threads wait for it."""
+
+    def __init__(self, turn: threading.RLock) -> None:
+        self._turn, self._depth, self._owner = turn, 0, 0
+        self._waiting: set[int] = set()
+        self.when_waiting: list[Callable[[], None]] = []  # called by a thread that has to wait
+        self.when_released: list[Callable[[], None]] = []  # called by a thread that has released it
+
+    def keeps_others_out(self) -> bool:
+        """Return whether this thread has the turn and another waits for it."""
+        return self._owner == threading.get_ident() and bool(self._waiting)
+
+    def acquire(self, *args: object, **options: object) -> bool:
+        """Take the turn."""
+        taken = self._turn.acquire(blocking=False)
+        if not taken:
+            self._waiting.add(threading.get_ident())
+            for call in self.when_waiting:
+                call()
+            taken = self._turn.acquire(*args, **options)
+            self._waiting.discard(threading.get_ident())
+        if taken:
+            self._depth, self._owner = self._depth + 1, threading.get_ident()
+        return taken
+
+    def release(self) -> None:
+        """Release the turn."""
+        self._depth -= 1
+        last = not self._depth
+        if last:
+            self._owner = 0
+        self._turn.release()
+        if last:
+            for call in self.when_released:
+                call()
+
+    __enter__ = acquire
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+turns: list[Turn] = []  # of the hub, if it has one
 held = Held()  # by the newest of the functions below
 overlaps: list[list[str]] = []
 order: list[str] = []  # the clients that a message was sent to
@@ -68,6 +125,10 @@ def hold() -> Held:
     """Return what the next function holds, and `is_held` and `release` speak of."""
     global held
     held = Held()
+    for each in objects(hub.Hub):
+        if hasattr(each, "turn") and type(each.turn) is not Turn:
+            each.turn = Turn(each.turn)
+            turns.append(each.turn)
     return held
 
 
@@ -145,7 +206,8 @@ def hold_stored() -> None:
             wait()
 
     around_add(None, after)
-    replace_turn(released=wait)
+    for turn in turns:
+        turn.when_released.append(wait)
     publish = getattr(hub.Hub, "publish", None)
     if publish:
 
@@ -163,7 +225,7 @@ def hold_commit() -> None:
 
     def before() -> None:
         if mine.first():
-            mine.wait(until_released=True)
+            mine.wait(until_released=True, seconds=MOMENT)
 
     around_add(before, None)
     when_sent("message", mine.overtaken.set)
@@ -204,51 +266,6 @@ def hold_look(after: bool) -> None:
     around_add(None, mine.overtaken.set)
 
 
-class Turn:
-    """The hub's turn. A thread calls `waiting()` if it has to wait, and `released()` at the end."""
-
-    def __init__(
-        self, turn: threading.RLock, waiting: Callable[[], None], released: Callable[[], None]
-    ) -> None:
-        self._turn, self._depth = turn, 0
-        self._waiting, self._released = waiting, released
-
-    def acquire(self, *args: object, **options: object) -> bool:
-        """Take the turn."""
-        taken = self._turn.acquire(blocking=False)
-        if not taken:
-            self._waiting()
-            taken = self._turn.acquire(*args, **options)
-        self._depth += taken
-        return taken
-
-    def release(self) -> None:
-        """Release the turn."""
-        self._depth -= 1
-        last = not self._depth
-        self._turn.release()
-        if last:
-            self._released()
-
-    __enter__ = acquire
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
-
-
-def nothing() -> None:
-    """Do nothing."""
-
-
-def replace_turn(
-    waiting: Callable[[], None] = nothing, released: Callable[[], None] = nothing
-) -> None:
-    """Replace the turn of each hub, as `Turn` says. A hub may have none."""
-    for each in objects(hub.Hub):
-        if hasattr(each, "turn"):
-            each.turn = Turn(each.turn, waiting, released)
-
-
 def hold_until_waiting() -> None:
     """Hold the first thread that stores a message, until another thread waits for the turn."""
     mine = hold()
@@ -258,7 +275,8 @@ def hold_until_waiting() -> None:
             mine.wait()
 
     around_add(None, after)
-    replace_turn(waiting=mine.overtaken.set)
+    for turn in turns:
+        turn.when_waiting.append(mine.overtaken.set)
 
 
 def hold_turn() -> None:
@@ -269,7 +287,8 @@ def hold_turn() -> None:
         if mine.first():
             mine.wait(until_released=True)
 
-    replace_turn(released=released)
+    for turn in turns:
+        turn.when_released.append(released)
     around_add(None, mine.overtaken.set)
 
 
@@ -335,6 +354,12 @@ def hold_send(who: str, kind: str) -> None:
             mine.wait()
             busy.clear()
 
+    def arrive(self: hub.Connection, *args: object) -> None:
+        if busy and id(self.ws.ws) in theirs:
+            mine.arrived.set()
+        send(self, *args)
+
+    send, hub.Connection.send = hub.Connection.send, arrive
     before_send(before)
 
 
@@ -388,7 +413,13 @@ class PartSocket(TestSocket):
 
 def hold_large_write() -> None:
     """From now on, write the first large frame of a new connection in two parts."""
-    hold()
+    mine = hold()
+
+    def before(ws: object, event: object) -> None:
+        if isinstance(event, Pong) and mine.begun.is_set():
+            mine.arrived.set()
+
+    before_send(before)
     use_socket(HeldSocket)
 
 
