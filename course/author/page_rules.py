@@ -5,7 +5,7 @@ A lesson's page, `docs/lessons/NN_slug.md`:
     ---
     description: What the reader can do in the end.
     ---
-    # Title
+    # 8. Title
     ## Goal
     ## See the problem
     ## Your task
@@ -20,9 +20,10 @@ A lesson's page, `docs/lessons/NN_slug.md`:
     ## What changed
     ## Next
 
-Every page: an answer stands only in a closed Solution; code comes from a file, by
-`--8<-- "path:region"`, in a block that has the file's name as its title and at most 20 lines;
-nothing is pointed out by line number, nothing is asked of another host, and nothing is easy.
+Every page: a heading occurs once on the site, except the six of the ritual; an answer stands only
+in a closed Solution; code comes from a file, by `--8<-- "path:region"`, in a block that has the
+file's name as its title and at most 20 lines; nothing is pointed out by line number, nothing is
+asked of another host, and nothing is easy.
 """
 
 import re
@@ -61,11 +62,12 @@ def refusals(root: Path, views: list[View]) -> Iterator[Refusal]:
     for view in views:
         if view.lesson.page.is_file():
             yield from (refusal for rule in LESSON_PAGE_RULES for refusal in rule(view))
-    for path in sorted((root / "docs").rglob("*.md")):
-        page = Page(read(path))
+    pages = {path: Page(read(path)) for path in sorted((root / "docs").rglob("*.md"))}
+    for path, page in pages.items():
         for rule in PAGE_RULES:
             yield from (Refusal(path, line, text) for line, text in rule(page, root))
         yield from (Refusal(path, line, text) for line, text in answers(page, path, root, views))
+    yield from same_headings(pages, root)
     yield from hosts(root)
 
 
@@ -83,6 +85,12 @@ def top(view: View) -> Iterator[Refusal]:
         yield Refusal(path, 1, "its first heading is no title. Begin with `# ` and the title.")
     for extra in titles[1:]:
         yield Refusal(path, extra.line, "this is a second title. Use `## ` or `### `.")
+    number = f"{view.lesson.number}. "
+    if titles and not titles[0].text.startswith(number):
+        bare = re.sub(r"^\d+\. ", "", titles[0].text)
+        wanted = f"# {number}{bare}"
+        text = f"the title doesn't begin with the lesson's number. Write `{wanted}`."
+        yield Refusal(path, titles[0].line, text)
 
 
 def ritual(view: View) -> Iterator[Refusal]:
@@ -320,6 +328,22 @@ def _problem(include: re.Match, root: Path) -> str:
 def _trimmed(lines: list[str]) -> list[str]:
     """Return the lines without blank ones at the end."""
     return "\n".join(lines).rstrip().split("\n")
+
+
+# All pages together
+
+
+def same_headings(pages: dict[Path, Page], root: Path) -> Iterator[Refusal]:
+    """A heading occurs once on the site, so that a search result names one place."""
+    seen: dict[str, str] = {}
+    for path, page in pages.items():
+        for heading in page.headings:
+            text = " ".join(re.findall(r"\w+", heading.text.casefold()))
+            here = f"{path.relative_to(root).as_posix()}:{heading.line}"
+            first = seen.setdefault(text, here)
+            if first != here and heading.text not in RITUAL:
+                text = f"{first} has the same heading. Name this section's own subject in it."
+                yield Refusal(path, heading.line, text)
 
 
 # Files of the site that are no pages

@@ -102,8 +102,12 @@ class Lesson:
 
     @property
     def title(self) -> str:
-        """The page's H1, or the slug where there is none."""
-        return next((h.text for h in self.read_page().headings if h.level == 1), self.slug)
+        """The page's H1 as plain text, without the number, which the slug shows too.
+
+        It is the slug if there is no H1.
+        """
+        titles = (heading.text for heading in self.read_page().headings if heading.level == 1)
+        return re.sub(rf"^{self.number}\. |`", "", next(titles, self.slug))
 
     @property
     def goal(self) -> str:

@@ -95,6 +95,13 @@ def test_the_page_gives_the_title_and_the_goal(tree):
     assert lesson.goal == "Say hello, and be heard."
 
 
+def test_the_title_is_plain_text_without_the_number(tree):
+    page = tree / "docs" / "lessons" / "01_hello.md"
+    page.write_text("# 1. Say `hello` in 2. words\n", "utf-8")
+
+    assert find("hello", tree).title == "Say hello in 2. words"
+
+
 def test_a_lesson_without_a_page_is_called_by_its_slug(tree):
     lesson = find("world", tree)
 

@@ -112,12 +112,12 @@ def solution(path: str) -> str:
 
 PAGES = {
     "01_hello": page(
-        "Hello",
+        "1. Hello",
         f"### Greet {{ #hello }}\n\n{HINTS}{solution('solutions/01_hello/app.py:hello')}",
         f"### Shout {{ #shout }}\n\n{HINTS}",
     ),
     "02_world": page(
-        "World",
+        "2. World",
         f"### The world {{ #world }}\n\n{HINTS}{solution('solutions/02_world/world.py:world')}",
     ),
 }
@@ -254,6 +254,7 @@ def move(root: Path, old: str, new: str) -> None:
 def test_numbers_leave_no_gap(root):
     move(root, "02_world", "03_world")
     change(root, "docs/lessons/03_world.md", "02_world", "03_world")
+    change(root, "docs/lessons/03_world.md", "# 2. World", "# 3. World")
 
     assert check(root) == [
         "solutions/03_world: number 02 is missing before it. Renumber the lessons."
@@ -263,6 +264,7 @@ def test_numbers_leave_no_gap(root):
 def test_no_number_is_used_twice(root):
     move(root, "02_world", "01_world")
     change(root, "docs/lessons/01_world.md", "02_world", "01_world")
+    change(root, "docs/lessons/01_world.md", "# 2. World", "# 1. World")
 
     assert check(root) == [
         "solutions/01_world: 01_hello has this number too. Give one of them another."
@@ -523,7 +525,7 @@ PAGE_CHANGES = {
         "it has no description. Begin with front matter: `description:` and what one can do.",
     ),
     "no title": (
-        "# World\n",
+        "# 2. World\n",
         "",
         "---",
         "its first heading is no title. Begin with `# ` and the title.",
@@ -533,6 +535,18 @@ PAGE_CHANGES = {
         "# It speaks",
         "# It speaks",
         "this is a second title. Use `## ` or `### `.",
+    ),
+    "a title without the number": (
+        "# 2. World",
+        "# World",
+        "# World",
+        "the title doesn't begin with the lesson's number. Write `# 2. World`.",
+    ),
+    "a heading of another page": (
+        "### The world",
+        "### `Greet`!",
+        "### `Greet`!",
+        "docs/lessons/01_hello.md:19 has the same heading. Name this section's own subject in it.",
     ),
     "another rhythm": (
         "## What changed",
