@@ -328,6 +328,15 @@ def dev() -> None:
 
 
 @dev.command()
+def pictures() -> None:
+    """Draw the pictures of the home page and the README anew."""
+    from course.author.pictures import draw
+
+    for file in draw(ROOT):
+        click.echo(f"Written: {file.relative_to(ROOT).as_posix()}")
+
+
+@dev.command()
 def sync() -> None:
     """Write lessons/ from solutions/."""
     from course.author.sync import sync as write

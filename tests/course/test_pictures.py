@@ -1,0 +1,45 @@
+"""The pictures of the home page can be drawn again from the real thing."""
+
+import asyncio
+from xml.etree import ElementTree
+
+import pytest
+from rich.text import Text
+
+from course.author import pictures
+from course.lesson import needs
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_a_terminals_lines_are_drawn_with_their_places_and_colours():
+    lines = [Text("ok ", "green bold") + Text("<b>", "dim"), Text(""), Text("  ← ü")]
+
+    drawn = ElementTree.fromstring(pictures.svg(lines))
+
+    rows = drawn.findall(f"{SVG}text")
+    assert ["".join(row.itertext()) for row in rows] == ["ok <b>", "  ← ü"]
+    first, second = rows[0].findall(f"{SVG}tspan")
+    assert (first.get("class"), first.get("style")) == ("b", "fill: var(--green)")
+    assert second.get("style") == "fill: var(--dim)"
+    assert float(second.get("x")) == pytest.approx(pictures.MARGIN + 3 * pictures.CELL)
+    assert float(rows[1].get("y")) - float(rows[0].get("y")) == 2 * pictures.LINE
+
+
+def test_the_watch_screen_shows_the_wire_of_a_failure():
+    shown = "\n".join(line.plain for line in pictures.watch_screen())
+
+    assert "expected: close 1011" in shown
+    assert "ada ← HTTP/1.1 500 INTERNAL SERVER ERROR" in shown
+
+
+@pytest.mark.skipif(not needs.browser().where, reason=needs.browser().advice)
+def test_the_workbench_is_pictured_by_day_and_by_night():
+    found = asyncio.run(pictures.workbench_pictures(needs.browser().where))
+
+    assert list(found) == ["light", "dark"]
+    assert found["light"] != found["dark"]
+    for picture in found.values():
+        assert picture[:4] == b"RIFF"
+        assert picture[8:12] == b"WEBP"
+        assert len(picture) < 40_000
