@@ -80,16 +80,14 @@ def install() -> None:
     with the older ones. Raises SetupError where one is not, and OSError.
     """
     with lock():
-        names = packages.missing()
         try:
-            if names:  # Else another command installed them while this one waited.
+            if names := packages.missing():  # Another command may have installed them meanwhile.
                 _install(len(names))
         except SetupError as problem:
             if packages.pins().keys() - packages.installed().keys():
                 raise
             say(f"{problem}\nGoing on with the older packages that are here.")
         else:
-            _clear_up()
             if packages.missing():
                 raise SetupError(_hidden())
     importlib.invalidate_caches()
@@ -98,7 +96,7 @@ def install() -> None:
 def finish() -> None:
     """Do what is left of a set-up that was cut off when all packages were there."""
     with contextlib.suppress(OSError), lock():
-        _clear_up()
+        _finish()
 
 
 def _install(count: int) -> None:
@@ -121,7 +119,7 @@ def _install(count: int) -> None:
         if sentence == NO_ROOM:
             shutil.rmtree(SCRATCH, ignore_errors=True)
         raise SetupError(sentence) from None
-    bytecode.write()
+    _finish()
     say(f"Set up in {time.monotonic() - began:.0f} s.")
 
 
@@ -132,9 +130,10 @@ def _remove_unfinished() -> None:
             shutil.rmtree(path)
 
 
-def _clear_up() -> None:
-    """Remove what only the set-up needed. Its folder goes last: it says that this is to be done."""
+def _finish() -> None:
+    """Do what comes after installing. The folder goes last: it says that this is to be done."""
     if os.path.exists(SCRATCH):
+        bytecode.write()
         unused.remove()
         shutil.rmtree(SCRATCH, ignore_errors=True)
 

@@ -54,7 +54,11 @@ def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Pop
 def _ctrl_c_put_off() -> Iterator[Callable[[], None]]:
     """Keep Ctrl-C back until what this gives is called: within Popen() it would leave an orphan."""
     came = []
-    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:  # A tool that hears it where this doesn't would end alone.
+        yield lambda: None
+        return
+    signal.signal(signal.SIGINT, lambda *_: came.append(True))
 
     def let_it_come() -> None:
         signal.signal(signal.SIGINT, before)

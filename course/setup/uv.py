@@ -50,13 +50,13 @@ def install(settings: pip.Settings, progress: Progress) -> None:
     if not os.path.exists(PROGRAM):
         _fetch(settings, progress)
     here = environment.for_setup(**variables)
-    progress.enter("Looking up")
-    command = _pip_install(*options, "-r", packages.PINS)
-    tool.run(command, here, progress, _reader(progress))
     wheel = pip.bundled()
     if wheel and "pip" not in packages.installed():
         # As `python -m venv` would have left it, for a person who starts it by hand.
         tool.run(_pip_install("--no-index", "--no-deps", wheel), here, progress)
+    progress.enter("Looking up")
+    command = _pip_install(*options, "-r", packages.PINS)
+    tool.run(command, here, progress, _reader(progress))
 
 
 def translated(settings: pip.Settings) -> tuple[list[str], dict[str, str]]:

@@ -73,7 +73,9 @@ def read(url: str, parser: Parser, silence: float) -> None:
     # TODO(client-resume): Send `last_id` as `Last-Event-ID` in UTF-8, if it isn't empty.
     ...
     # END(client-resume)
-    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
+    session = requests.Session()
+    session.trust_env = False  # A proxy may buffer a stream.
+    with session.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
         answer.raise_for_status()
         # `read1` returns what has arrived. `iter_content` would wait for a full chunk.
         while data := answer.raw.read1(65536):

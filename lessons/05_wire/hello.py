@@ -7,7 +7,7 @@ from websockets.sync.client import connect
 
 def main() -> None:
     """Connect to the URL on the command line."""
-    with connect(sys.argv[1], compression=None) as echo:
+    with connect(sys.argv[1], compression=None, proxy=None) as echo:
         for _ in range(2):
             echo.send("Hello")
             print(echo.recv())

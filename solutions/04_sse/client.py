@@ -93,7 +93,9 @@ def read(url: str, parser: Parser, silence: float) -> None:
     if parser.last_id:
         headers["Last-Event-ID"] = parser.last_id.encode()
     # --8<-- [end:client-resume]
-    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
+    session = requests.Session()
+    session.trust_env = False  # A proxy may buffer a stream.
+    with session.get(url, headers=headers, stream=True, timeout=(CONNECT, silence)) as answer:
         answer.raise_for_status()
         # --8<-- [start:client-read]
         # `read1` returns what has arrived. `iter_content` would wait for a full chunk.

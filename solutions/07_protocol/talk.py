@@ -37,7 +37,7 @@ def typed() -> Iterator[str]:
 def main() -> None:
     """Talk until the input or the connection ends."""
     try:
-        with connect(sys.argv[1], subprotocols=["board.v1"]) as socket:
+        with connect(sys.argv[1], subprotocols=["board.v1"], proxy=None) as socket:
             receive(socket)
             for line in typed():
                 socket.send(line)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import select
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -218,3 +220,44 @@ def test_variables_of_a_container_start_nothing_again():
     names = ["PYTHON_VERSION", "PYTHON_SHA256", "PYTHON_PIP_VERSION", "PYTHONUNBUFFERED", "PATH"]
 
     assert not any(map(environment.changes_python, names))
+
+
+# The programs of a lesson talk to the server that they are given, whatever proxy there is
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("02_polling/naive.py", ["http://{}", "lobby", "1"]),
+        ("02_polling/client.py", ["http://{}", "lobby", "--interval", "1", "--for", "1"]),
+        ("03_long_polling/client.py", ["http://{}", "lobby", "--for", "1"]),
+        ("04_sse/client.py", ["http://{}", "lobby"]),
+        ("05_wire/hello.py", ["ws://{}/"]),
+        ("07_protocol/talk.py", ["ws://{}/board/lobby?author=ada"]),
+        ("08_broadcast/storm.py", ["http://{}", "lobby", "1"]),
+    ],
+)
+def test_a_program_of_a_lesson_uses_no_proxy_for_this_machine(program, arguments):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_server(("127.0.0.1", 0)) as proxy,
+    ):
+        host, through = (f"127.0.0.1:{one.getsockname()[1]}" for one in (server, proxy))
+        names = environment.names("HTTP_PROXY HTTPS_PROXY ALL_PROXY")
+        names |= {name.lower() for name in names}
+        here = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+        command = [sys.executable, str(ROOT / "solutions" / program)]
+        process = subprocess.Popen(
+            command + [argument.format(host) for argument in arguments],
+            env=here | dict.fromkeys(names, f"http://{through}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            ready, _, _ = select.select([server, proxy], [], [], 60)
+        finally:
+            process.kill()
+            process.wait()
+
+    assert ready == [server]
