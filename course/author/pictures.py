@@ -12,6 +12,10 @@ import base64
 import contextlib
 import io
 import os
+import re
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from html import escape
@@ -27,10 +31,9 @@ from course.grading.engine import Engine, Job
 from course.learner.paint import Painter
 from course.learner.progress import Progress
 from course.learner.screen import View, frame
-from course.learner.work import Refusal
+from course.learner.refusal import Refusal
 from course.lesson import needs
-from course.lesson.lessons import find, lessons
-from course.workbench.bench import Bench
+from course.lesson.lessons import ROOT, find, lessons
 
 SLUG, BELIEF = "06_echo", "Flask turns an exception into a response that the client understands"
 SEED = 7
@@ -143,20 +146,36 @@ def _look(style: Style | None) -> str:
 
 async def workbench_pictures(browser: str) -> dict[str, bytes]:
     """Return the workbench with the solution's app, by colour scheme, as WebP."""
-    lesson = find(SLUG)
-    bench = Bench(lesson, lesson.solution, lambda sentence: None)
-    await bench.start()
+    async with _workbench() as address, _opened(browser) as chromium:
+        page = await chromium.new_page(
+            viewport=SIZE, device_scale_factor=SCALE, reduced_motion="reduce"
+        )
+        page.set_default_timeout(SECONDS)
+        await page.goto(address)
+        await talk(page)
+        return {scheme: await _webp(page, scheme) for scheme in ("light", "dark")}
+
+
+@contextlib.asynccontextmanager
+async def _workbench() -> AsyncIterator[str]:
+    """Run the command `run`, give the address of its workbench, and end it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "course", "run", SLUG, "--solution"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
     try:
-        async with _opened(browser) as chromium:
-            page = await chromium.new_page(
-                viewport=SIZE, device_scale_factor=SCALE, reduced_motion="reduce"
-            )
-            page.set_default_timeout(SECONDS)
-            await page.goto(bench.server.address)
-            await talk(page)
-            return {scheme: await _webp(page, scheme) for scheme in ("light", "dark")}
+        async with asyncio.timeout(SECONDS / 1000):
+            async for line in process.stdout:
+                if found := re.search(rb"workbench is at (\S+)", line):
+                    break
+            else:
+                raise Refusal(f"`run {SLUG} --solution` ended before its workbench was there.")
+        yield found[1].decode()
     finally:
-        await bench.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+        await process.wait()
 
 
 @contextlib.asynccontextmanager
