@@ -26,6 +26,7 @@ CHILD = Path(__file__).with_name("child.py")
 ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
+BULK = 30 * PATIENCE  # seconds for a probe, which may fill a store with hundreds of messages
 KEPT = 2**20  # bytes of a stream that are kept; the rest is read and thrown away
 MARK = b"\0"  # what a child writes on its stderr when it is asked to
 
@@ -152,7 +153,9 @@ class Child:
 
     def probe(self, file: Path, function: str, *args: object) -> object:
         """Call a function of a file of ours in there. Raises Trouble as `answer` does."""
-        return self.ask("probe", function, file=str(file), function=function, args=list(args))
+        return self.ask(
+            "probe", function, BULK, file=str(file), function=function, args=list(args)
+        )
 
     def trouble(self, late: str) -> Trouble:
         """Say why nothing came: the process doubled, ended, or is busy, and where."""
