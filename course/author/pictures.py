@@ -30,8 +30,8 @@ from course.author.answer_file import build, read
 from course.grading.engine import Engine, Job
 from course.learner.paint import Painter
 from course.learner.progress import Progress
-from course.learner.screen import View, frame
 from course.learner.refusal import Refusal
+from course.learner.screen import View, frame
 from course.lesson import needs
 from course.lesson.lessons import ROOT, find, lessons
 

@@ -153,9 +153,7 @@ class Child:
 
     def probe(self, file: Path, function: str, *args: object) -> object:
         """Call a function of a file of ours in there. Raises Trouble as `answer` does."""
-        return self.ask(
-            "probe", function, BULK, file=str(file), function=function, args=list(args)
-        )
+        return self.ask("probe", function, BULK, file=str(file), function=function, args=list(args))
 
     def trouble(self, late: str) -> Trouble:
         """Say why nothing came: the process doubled, ended, or is busy, and where."""
