@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from xml.etree import ElementTree
 
 Status = Literal["passed", "failed", "blocked", "error", "skipped"]
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 class WireLine(NamedTuple):

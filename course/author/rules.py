@@ -217,7 +217,7 @@ def tasks(view: View) -> Iterator[Refusal]:
     if not path.is_file():
         return
     try:
-        body, found = ast.parse(read(path)).body, view.lesson.tasks
+        body, found = ast.parse(read(path)).body, view.lesson.read_tasks()
     except (SyntaxError, ValueError) as error:
         problem = getattr(error, "msg", "a decorator is more than strings and numbers")
         text = f"its tasks cannot be read: {problem}. Mend it."

@@ -29,7 +29,6 @@ import runpy
 import secrets
 import signal
 import socket
-import sqlite3
 import stat
 import sys
 import threading
@@ -41,6 +40,7 @@ from time import sleep
 
 PRELOADED = ("flask", "flask_sock", "simple_websocket", "requests", "werkzeug.serving")
 MEMORY = 1536 * 2**20  # bytes of data; a child that asks for more gets a MemoryError
+LARGEST_FILE = 2**30  # bytes; a full disk would be the machine's fault
 PROBE = "probe "  # begins the name of a grader's module, which no learner's can have
 LONGEST = 500  # characters of an error's own words that are worth showing
 
@@ -494,6 +494,8 @@ def warm_up() -> None:
             client.sendall(f"{head}\r\n\r\n{{}}".encode())
             server.handle_request()
             client.recv(4096)
+    import sqlite3
+
     with sqlite3.connect(":memory:") as database:
         database.execute("SELECT 1")
     database.close()
@@ -512,6 +514,7 @@ def restrain() -> None:
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
 def spare(address: str, token: str) -> socket.socket:

@@ -28,6 +28,7 @@ ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebo
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
 BULK = 30 * PATIENCE  # seconds for a probe, which may fill a store with hundreds of messages
 KEPT = 2**20  # bytes of a stream that are kept; the rest is read and thrown away
+LONGEST_FOLDER = 100  # bytes of the path of a folder for a Unix socket
 MARK = b"\0"  # what a child writes on its stderr when it is asked to
 
 
@@ -249,11 +250,25 @@ class _Forked:
         return self._nursery.wait(self.pid, seconds)
 
 
+def _short_folder() -> str:
+    """Return a new folder that only its owner may enter, for the address of a Unix socket.
+
+    Such an address has at most 103 bytes, more than which TMPDIR alone may have.
+    """
+    for base in (None, "/tmp", "/var/tmp"):
+        with contextlib.suppress(OSError):
+            folder = tempfile.mkdtemp(prefix="course-", dir=base)
+            if len(os.fsencode(folder)) < LONGEST_FOLDER:
+                return folder
+            os.rmdir(folder)
+    raise OSError(f"The path of the temporary folder {tempfile.gettempdir()} is too long")
+
+
 class Template:
     """The process that forks children, kept for as long as its owner lives."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="course-")  # only its owner may enter it
+        self._folder = _short_folder()
         self.address = os.path.join(self._folder, "s")
         with socket.socket(socket.AF_UNIX) as listener:
             # Bound here, so that a grader may connect while the template is still importing.

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.grading.children import ADDRESS, Template, can_fork
+from course.grading.verdicts import not_judged
 from course.grading.waiting import PATIENCE
-from course.lesson.lessons import ROOT, lessons
-from course.report import Card, LessonResult, TaskResult
+from course.lesson import machine
+from course.lesson.lessons import ROOT, Task, lessons
+from course.report import STATUSES, Card, LessonResult, TaskResult
 from course.setup import environment
 
 SILENCE = 120 * PATIENCE  # seconds without a word from a grader, after which it counts as lost
@@ -60,6 +62,9 @@ class Ended:
     result: LessonResult
 
 
+ENDED = "The grader ended before it could judge this."
+GARBLED = "The grader's report made no sense. Did your code write to a process of the grader?"
+
 Event = Started | Finished | Ended
 
 
@@ -95,7 +100,7 @@ class _Worker:
 
     def _read(self, process: subprocess.Popen, messages: queue.SimpleQueue) -> None:
         for line in process.stdout:
-            messages.put(json.loads(line))
+            messages.put(_message(line) or {})
         messages.put(None)
 
     def send(self, **job: object) -> None:
@@ -158,7 +163,15 @@ class Engine:
         self._telling = threading.Lock()
 
     def _start(self) -> None:
-        self._template = Template() if can_fork() else None
+        self._template, self._workers = None, []
+        self._fault = machine.fault()
+        try:
+            if not self._fault and can_fork():
+                self._template = Template()
+        except OSError as error:
+            self._fault = machine.Fault(f"{error}.", "Set TMPDIR to another folder.")
+        if self._fault:
+            return
         address = self._template.address if self._template else ""
         self._workers = [_Worker(self._slugs, address) for _ in range(self._count)]
 
@@ -190,9 +203,11 @@ class Engine:
         `on_event` is called as things happen, from one thread at a time. Raises Cancelled.
         """
         self._cancelled.clear()
-        if self._template and not self._template.lives:
+        if self._fault or (self._template and not self._template.lives):
             self.close()
             self._start()
+        if self._fault:
+            return [self._not_judged(job, self._fault, on_event) for job in jobs]
         todo = deque(enumerate(jobs))
         results: list[LessonResult | None] = [None] * len(jobs)
         errors: list[BaseException] = []
@@ -218,13 +233,30 @@ class Engine:
             raise Cancelled
         return [result for result in results if result is not None]
 
+    def _not_judged(self, job: Job, fault: machine.Fault, on_event: Callable) -> LessonResult:
+        """Return the report on a lesson that can't be graded on this machine."""
+        lesson = self._lessons[job.slug]
+        self._tell(on_event, Started(job.slug))
+        tasks = [
+            TaskResult(task.id, task.title, task.points, "error", not_judged(fault))
+            for task in lesson.tasks
+            if not job.tasks or task.id in job.tasks
+        ]
+        for task in tasks:
+            self._tell(on_event, Finished(job.slug, task))
+        result = LessonResult(job.slug, lesson.title, tasks, 0.0, [str(fault)])
+        self._tell(on_event, Ended(job, result))
+        return result
+
     def _tell(self, on_event: Callable, event: Event) -> None:
         with self._telling:
             on_event(event)
 
     def _one(self, worker: _Worker, job: Job, seed: int, on_event: Callable) -> LessonResult:
         self._tell(on_event, Started(job.slug))
-        started = time.monotonic()
+        started, lesson = time.monotonic(), self._lessons[job.slug]
+        if why := lesson.fault:
+            return LessonResult(job.slug, lesson.title, [], 0.0, [why])
         worker.send(
             slug=job.slug,
             folder=str(job.folder.resolve()),
@@ -236,52 +268,89 @@ class Engine:
             lanes=job.lanes,
         )
         found: dict[str, TaskResult] = {}
-        odd = notes(job.folder, self._lessons[job.slug].solution)
-        ended = self._listen(worker, job, found, odd, on_event)
+        odd = notes(job.folder, lesson.solution)
+        why = self._listen(worker, job, found, odd, on_event)
         if self._cancelled.is_set():
             raise Cancelled
-        tasks = self._lessons[job.slug].tasks
+        tasks = lesson.tasks
         faults = [task for task in found.values() if task.status in ("failed", "error")]
         for task in tasks if not (job.to_first_failure and faults) else ():
             if task.id not in found and (not job.tasks or task.id in job.tasks):
                 # Only a report that it passed can pass a task: silence is an error.
-                why = f"The grader ended before it could judge this. {ended}".strip()
                 found[task.id] = TaskResult(task.id, task.title, task.points, "error", Card(why))
                 self._tell(on_event, Finished(job.slug, found[task.id]))
-        order = [task.id for task in tasks]
+        order = {task.id: place for place, task in enumerate(tasks)}
         return LessonResult(
             job.slug,
-            self._lessons[job.slug].title,
-            sorted(found.values(), key=lambda task: order.index(task.id)),
+            lesson.title,
+            sorted(found.values(), key=lambda task: order[task.id]),
             time.monotonic() - started,
             odd,
         )
 
     def _listen(self, worker: _Worker, job: Job, found: dict, odd: list, on_event: Callable) -> str:
-        """Collect what the worker says of one job. Returns why it ended early, if it did."""
+        """Collect what the worker says of one job. Returns why a task has no report, if one has."""
+        known = {task.id: task for task in self._lessons[job.slug].tasks}
         try:
             while True:
                 message = worker.next()
                 if message is None:
                     why = worker.last_words()
                     worker.renew()
-                    return why
-                if message["event"] == "process":
-                    worker.pid = message["pid"]
-                    if self._cancelled.is_set():
-                        worker.stop()
-                elif message["event"] == "task":
-                    result = TaskResult.from_dict(message["task"])
-                    found[result.id] = result
-                    self._tell(on_event, Finished(job.slug, result))
-                elif message["event"] == "notes":
-                    odd += message["notes"]
-                elif message["event"] == "done":
-                    if not can_fork():  # It has done its one job, and ends.
-                        worker.renew()
-                    return ""
+                    return f"{ENDED} {why}".strip()
+                match message:
+                    case {"event": "broken", "why": str(why)}:
+                        worker.renew()  # By then the file may be as it was.
+                        return why
+                    case {"event": "process", "pid": int(pid)}:
+                        worker.pid = pid
+                        if self._cancelled.is_set():
+                            worker.stop()
+                    case {"event": "task", "task": dict(data)} if result := _result(data, known):
+                        if result.status == "passed" != found.get(result.id, result).status:
+                            return _distrusted(worker, found)
+                        found[result.id] = result
+                        self._tell(on_event, Finished(job.slug, result))
+                    case {"event": "notes", "notes": list(said)}:
+                        odd += map(str, said)
+                    case {"event": "ready"}:
+                        pass
+                    case {"event": "done"}:
+                        if not can_fork():  # It has done its one job, and ends.
+                            worker.renew()
+                        return ENDED
+                    case _:
+                        return _distrusted(worker, found)
         finally:
             worker.pid, worker.busy = 0, False
+
+
+def _message(line: bytes) -> object:
+    """Return what a line of a worker says; None if it isn't JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _result(data: dict, known: dict[str, Task]) -> TaskResult | None:
+    """Return a task's verdict, if the data is that of a task which the lesson has."""
+    try:
+        result = TaskResult.from_dict(data)
+        task = known[result.id]
+        result.message.encode("utf-8", "surrogatepass")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    whole = (result.title, result.points) == (task.title, task.points)
+    return result if whole and result.status in STATUSES else None
+
+
+def _distrusted(worker: _Worker, found: dict) -> str:
+    """Drop all that was reported, since a line of it can't be the grader's own."""
+    found.clear()
+    worker.stop()
+    worker.renew()
+    return GARBLED
 
 
 def notes(folder: Path, solution: Path) -> list[str]:

@@ -10,8 +10,9 @@ from course.grading.card import card
 from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
 from course.grading.stage import Stage
-from course.grading.verdicts import Grading
+from course.grading.verdicts import Grading, not_judged
 from course.grading.waiting import LASTING
+from course.lesson import machine
 from course.lesson.lessons import ROOT, pictures
 from course.report import Card
 
@@ -171,6 +172,8 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     task_id = task_of(item)
     hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if isinstance(error, Unmet | Trouble):
+        if wrong := machine.fault():
+            return "error", not_judged(wrong)
         picture = grading.pictures and stage and _picture(stage, grading.pictures, item)
         return "failed", card(error, stage, hint, grading.verbose, picture or "")
     place = call.excinfo.traceback[-1]

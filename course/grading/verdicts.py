@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from course.grading.children import Child
+from course.lesson import machine
 from course.lesson.lessons import ROOT
 from course.report import Card, TaskResult
 
@@ -106,6 +107,12 @@ class Grading:
         """Return the task's verdict as it stands."""
         v = self.verdicts[task_id]
         return TaskResult(task_id, v.title, v.points, v.status, v.card, v.seconds)
+
+
+def not_judged(wrong: machine.Fault) -> Card:
+    """Return the card of a task that can't be judged on this machine."""
+    why = f"{wrong.what} So this says nothing of your code. {wrong.advice}"
+    return Card(why, next="python3 -m course doctor")
 
 
 def fingerprints() -> dict[Path, tuple]:

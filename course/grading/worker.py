@@ -7,6 +7,7 @@ job is done by a copy of it; where there is not, it does one job, and another is
 import json
 import os
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from course.grading import lanes, plugin
 from course.grading.children import ADDRESS, Child, can_fork
 from course.grading.verdicts import Grading
 from course.grading.waiting import LASTING
-from course.lesson.lessons import ROOT
+from course.lesson.lessons import ROOT, unreadable
 
 CORES = os.cpu_count() or 1
 LANES = 2 * CORES  # Tests wait more than they work, unless they are marked as busy.
@@ -30,6 +31,12 @@ class Loop:
 
     def __init__(self, out) -> None:
         self._out = out
+        self._broken: dict[str, str] = {}  # why the tests of a lesson can't be collected, by slug
+
+    def pytest_exception_interact(self, node: pytest.Collector, call: pytest.CallInfo) -> None:
+        """Note a test file that can't be imported: only its own lesson isn't graded."""
+        if isinstance(node, pytest.Module):
+            self._broken[plugin.slug_of(node)] = _broken(node.path, call.excinfo.value)
 
     def send(self, **message: object) -> None:
         """Write one line."""
@@ -72,6 +79,8 @@ class Loop:
             and (not job["tasks"] or plugin.task_of(item) in job["tasks"])
         ]
         if not items:
+            if why := self._broken.get(job["slug"]):
+                self.send(event="broken", why=why)
             return
         grading = Grading(
             Path(job["folder"]), job["seed"], _no_child, job["verbose"], on_task=self.task
@@ -94,6 +103,18 @@ class Loop:
     def task(self, result) -> None:
         """Report a task when all its tests have."""
         self.send(event="task", task=asdict(result))
+
+
+def _broken(test: Path, error: BaseException) -> str:
+    """Return why a test file can't be imported, with the line of it that the error went through."""
+    while error.__cause__:  # Pytest wraps what Python said.
+        error = error.__cause__
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == str(test)
+    ]
+    return unreadable(test, error, lines[-1] if lines else 0)
 
 
 def _starter() -> plugin.Starter:
@@ -119,7 +140,8 @@ def main() -> None:
     """Collect the tests of the lessons named, then wait for jobs."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # Nothing that prints may mix into the answers.
-    files = [str(ROOT / "tests" / f"test_{slug}.py") for slug in sys.argv[1:]]
+    paths = [ROOT / "tests" / f"test_{slug}.py" for slug in sys.argv[1:]]
+    files = [str(path) for path in paths if path.is_file()]
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "--assert=plain", "-s"]
     for name in UNUSED:
         options += ["-p", f"no:{name}"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from course.lesson import intact, needs
+from course.lesson import intact, machine, needs
 from course.lesson.lessons import Lesson, lessons
 from course.setup import packages
 
@@ -52,6 +52,9 @@ def findings(root: Path) -> Iterator[Finding]:
     yield python()
     yield pinned_packages()
     yield writable(root)
+    yield modules()
+    yield scripts()
+    yield scratch()
     yield loopback()
     yield from ports()
     yield file_events(root)
@@ -99,28 +102,38 @@ def writable(root: Path) -> Finding:
 
 def loopback() -> Finding:
     """Whether a program here can talk to another one over 127.0.0.1, as every test does."""
+    for fault in machine.loopback():
+        return Finding("failed", "loopback", fault.what, fault.advice)
+    return Finding("passed", "loopback", "127.0.0.1 answers, and has free ports")
+
+
+def modules() -> Finding:
+    """Whether Python has the modules that it may have been built without."""
+    for fault in machine.modules():
+        return Finding("failed", "modules", fault.what, fault.advice)
+    return Finding("passed", "modules", f"Python has {' and '.join(machine.MODULES.values())}")
+
+
+def scratch() -> Finding:
+    """Whether there is a temporary folder with space in it."""
+    for fault in machine.scratch():
+        return Finding("failed", "temporary", fault.what, fault.advice)
+    return Finding("passed", "temporary", f"{tempfile.gettempdir()} can be written")
+
+
+def scripts() -> Finding:
+    """Whether the programs in `.venv` start the Python that is there."""
+    folder = Path(sys.prefix) / "bin"
     try:
-        arrived = _talks_to_itself()
-        problem = "what was sent did not arrive"
-    except OSError as error:
-        arrived, problem = False, str(error)
-    if arrived:
-        return Finding("passed", "loopback", "127.0.0.1 answers, and has free ports")
-    advice = "A firewall, or a container without a network, may forbid it."
-    return Finding("failed", "loopback", f"127.0.0.1: {problem}", advice)
-
-
-def _talks_to_itself() -> bool:
-    seconds = 2.0
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname(), seconds) as client,
-    ):
-        server.settimeout(seconds)
-        connection, _ = server.accept()
-        with connection:
-            connection.sendall(b"hi")
-        return client.recv(2) == b"hi"
+        first = (folder / "flask").read_bytes().split(b"\n")[0].decode("utf-8", "replace")
+    except OSError:
+        return Finding("passed", "scripts", "none here: Python runs modules")
+    where = first.removeprefix("#!").strip().strip('"')
+    # A long path stands in the second line, after /bin/sh.
+    if not first.startswith("#!/") or where.startswith("/bin/sh") or Path(where).exists():
+        return Finding("passed", "scripts", f"those in {folder} start")
+    what = f"{folder / 'flask'} asks for {where}, which is not there: was this folder moved?"
+    return Finding("failed", "scripts", what, "Delete .venv and run `python3 -m course` again.")
 
 
 def ports() -> Iterator[Finding]:

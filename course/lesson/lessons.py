@@ -121,10 +121,29 @@ class Lesson:
 
     @property
     def tasks(self) -> list[Task]:
-        """The tasks that the tests name, in order. Raises SyntaxError where they do not parse."""
+        """The tasks that the tests name, in order; none if the tests can't be read."""
+        try:
+            return self.read_tasks()
+        except (OSError, SyntaxError, ValueError):
+            return []
+
+    def read_tasks(self) -> list[Task]:
+        """Return the tasks as `tasks` does.
+
+        Raises SyntaxError if the tests don't parse, ValueError or OSError if they can't be read.
+        """
         source = self.test.read_text("utf-8") if self.test.is_file() else ""
         with _PARSING:
             return list(_tasks_in(source, self.test.name))
+
+    @property
+    def fault(self) -> str:
+        """Why the tests can't be read, with the line, in a sentence or two; "" if they can."""
+        try:
+            self.read_tasks()
+        except (OSError, SyntaxError, ValueError) as error:
+            return unreadable(self.test, error)
+        return ""
 
     def hints(self, task_id: str) -> list[str]:
         """Return the task's hints, as Markdown, from the nudge to the last."""
@@ -166,6 +185,17 @@ def _nearest(wanted: str, known: list[Lesson]) -> str:
         lesson.name: lesson.slug for lesson in known
     }
     return slugs[get_close_matches(wanted, slugs, n=1, cutoff=0)[0]]
+
+
+def unreadable(test: Path, error: BaseException, line: int = 0) -> str:
+    """Return a sentence on a test file that can't be used, with the command that restores it."""
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    line = (isinstance(error, SyntaxError) and error.lineno) or line
+    name = f"tests/{test.name}"
+    return (
+        f"{name}{f':{line}' if line else ''} can't be used: {type(error).__name__}: {said}. "
+        f"`git checkout HEAD -- {name}` restores it."
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -54,7 +54,7 @@ def test_a_loopback_that_does_not_work_is_a_broken_machine(examined, monkeypatch
     status, out = examined()
 
     assert status == 2
-    assert "✗ loopback     127.0.0.1: not permitted\n" in out
+    assert "✗ loopback     127.0.0.1 can't be used: not permitted.\n" in out
 
 
 def test_a_folder_that_cannot_be_written_is_said(examined, tmp_path):

@@ -360,3 +360,160 @@ def test_ctrl_c_is_heard_also_where_it_comes_right_before_a_wait(tree):
     (tree / "lessons" / "01_tiny" / "app.py").write_text(WAITS, "utf-8")
 
     assert grade(tree)["end"] == ["passed", 1, ""]
+
+
+BESIDE = """
+import json, sys
+from course.grading.engine import Engine, Job
+from course.lesson.lessons import lessons
+
+with Engine([lesson.slug for lesson in lessons()]) as engine:
+    for lesson in lessons():
+        result = engine.grade([Job(lesson.slug, lesson.lesson)], seed=5)[0]
+        tasks = {task.id: [task.status, task.message] for task in result.tasks}
+        print(json.dumps([tasks, result.notes]))
+"""
+TWO = """
+from course.grading import expect, task
+
+
+@task("only", "It is there")
+def test_only(stage):
+    expect(True, "", "")
+"""
+BROKEN = {
+    "an unknown name": (TWO + "missing\n", "8 can't be used: NameError: name 'missing' is not"),
+    "a failed import": ("import nothing\n" + TWO, "1 can't be used: ModuleNotFoundError: No modu"),
+    "a syntax error": (TWO + "def (:\n", "8 can't be used: SyntaxError: invalid syntax."),
+    "no UTF-8": (TWO + "# \udcff\n", " can't be used: UnicodeDecodeError: 'utf-8' codec can't d"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_test_file_takes_down_its_own_lesson_only(tree, name):
+    text, said = BROKEN[name]
+    answer(tree)
+    (tree / "lessons" / "02_two").mkdir()
+    (tree / "tests" / "test_02_two.py").write_text(text, "utf-8", "surrogateescape")
+
+    command = [sys.executable, "-c", BESIDE]
+    ran = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True)
+    (one, _), (two, notes) = map(json.loads, ran.stdout.splitlines())
+
+    assert {status for status, _ in one.values()} == {"passed"}
+    assert "passed" not in str(two)
+    told = [message for _, message in two.values()] or notes
+    assert told[0].startswith("tests/test_02_two.py")
+    assert said in told[0]
+    assert told[0].endswith("`git checkout HEAD -- tests/test_02_two.py` restores it.")
+
+
+def judged_with(tree: Path, before: str, *within: str) -> dict[str, list]:
+    """Grade with an engine in a process that did something else before."""
+    answer(tree, "return 2", "return 3")
+    command = [*within, sys.executable, "-c", before + GRADE, "short", "lessons/01_tiny"]
+    ran = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True)
+    return {row[0]: row[1:] for row in map(json.loads, ran.stdout.splitlines())}
+
+
+NOT_WHOLE = {
+    "no sqlite3": ("import sys; sys.modules['_sqlite3'] = None", "has no module sqlite3."),
+    "no ssl": ("import sys; sys.modules['_ssl'] = None", "has no module ssl."),
+    "a full disk": (
+        "import shutil; shutil.disk_usage = lambda path: shutil._ntuple_diskusage(1, 1, 0)",
+        "is full: 0 MiB are free.",
+    ),
+    "no temporary folder": (
+        "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']",
+        "No temporary file can be written: No usable temporary directory found in ['/nowhere']",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_WHOLE)
+def test_a_machine_that_lacks_something_is_not_the_learners_fault(tree, name):
+    before, said = NOT_WHOLE[name]
+
+    tasks = judged_with(tree, before)
+
+    assert [status for status, *_ in tasks.values()] == ["error"] * 4
+    for _, earned, message in tasks.values():
+        assert earned == 0
+        assert said in message
+        assert message.endswith("next: python3 -m course doctor")
+
+
+NO_NETWORK = ["unshare", "--net", "--map-root-user"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux"
+    or subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode,
+    reason="No process can be started without a network here",
+)
+def test_a_loopback_that_is_down_is_not_the_learners_fault(tree):
+    tasks = judged_with(tree, "", *NO_NETWORK)
+
+    assert [status for status, *_ in tasks.values()] == ["error"] * 4
+    assert "127.0.0.1 can't be used" in tasks["two"][2]
+
+
+def test_a_temporary_folder_with_a_long_path_is_as_good(tree, tmp_path):
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    answer(tree)
+
+    tasks = grade(tree, TMPDIR=str(long))
+
+    assert {status for status, *_ in tasks.values()} == {"passed"}
+    assert list(long.iterdir()) == []
+
+
+def test_a_machine_that_fails_while_it_grades_is_not_the_learners_fault(tree):
+    tests = tree / "tests" / "test_01_tiny.py"
+    breaks = "import shutil; shutil.disk_usage = lambda path: shutil._ntuple_diskusage(1, 1, 0)"
+    tests.write_text(TESTS.replace("def test_two(stage):", f"def test_two(stage):\n    {breaks}"))
+    answer(tree, "return 2", "return 3")
+
+    status, _, message = grade(tree)["two"]
+
+    assert status == "error"
+    assert "is full: 0 MiB are free. So this says nothing of your code." in message
+
+
+FORGED = {
+    "no JSON": "nonsense",
+    "no object": "[1]",
+    "an unknown task": '{"event": "task", "task": {"id": "six"}}',
+    "a task without its card": '{"event": "task", "task": {"id": "one", "status": "passed"}}',
+    "more points": json.dumps(
+        {
+            "event": "task",
+            "task": {
+                "id": "four",
+                "title": "Four has no needs",
+                "points": 300,
+                "status": "passed",
+                "seconds": 0,
+                "card": {"wire": [], "printed": [], "needs": []},
+            },
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_line_that_is_not_the_graders_ends_in_a_report(tree, name):
+    tests = tree / "tests" / "test_01_tiny.py"
+    hook = (
+        "\nimport sys\n"
+        f"def forged(self, result): self._out.write({FORGED[name] + chr(10)!r})\n"
+        "sys.modules['__main__'].Loop.task = forged\n"
+    )
+    tests.write_text(TESTS + hook, "utf-8")
+    answer(tree)
+
+    tasks = grade(tree)
+
+    assert {(status, earned) for status, earned, _ in tasks.values()} == {("error", 0)}
+    assert "The grader's report made no sense." in tasks["one"][2]

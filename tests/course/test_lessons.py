@@ -152,5 +152,12 @@ def test_a_tree_without_lessons_says_so(tmp_path):
 def test_tests_that_do_not_parse_are_an_error_and_not_an_empty_lesson(tree):
     (tree / "tests/test_01_hello.py").write_text("def (:\n", "utf-8")
 
+    lesson = find("hello", tree)
+
     with pytest.raises(SyntaxError):
-        _ = find("hello", tree).tasks
+        lesson.read_tasks()
+    assert lesson.fault == (
+        "tests/test_01_hello.py:1 can't be used: SyntaxError: invalid syntax. "
+        "`git checkout HEAD -- tests/test_01_hello.py` restores it."
+    )
+    assert lesson.tasks == []
