@@ -15,6 +15,7 @@ import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)
 import codecs
 import contextlib
 import email.parser  # noqa: F401
+import functools
 import http.client  # noqa: F401
 import importlib
 import importlib.util
@@ -189,7 +190,6 @@ class Child:
     def serve(self, module: str, config: dict, port: int = 0) -> int:
         """Start the app that the module's `create_app(config)` returns; return its port."""
         import flask
-        from werkzeug.serving import make_server
 
         app = self.call(module, "create_app", [config], wire=False)
         if not isinstance(app, flask.Flask):
@@ -197,9 +197,7 @@ class Child:
             raise Refused(f"create_app() in {module}.py returned {kind}, not a Flask app.")
         flask.got_request_exception.connect(self._fault)
         self._report_what_is_logged()
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = make_server("127.0.0.1", port, self._guarded(app), threaded=True)
-        server.daemon_threads = True
+        server = hosting().server(self._guarded(app), port)
         serve = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         serve.start()
         return server.server_port
@@ -465,6 +463,16 @@ class Child:
         self.channel.send(event="fork", sentence="os.fork()", where=where)
 
 
+@functools.cache
+def hosting():
+    """Return the module hosting.py, which a learner's module of that name does not replace."""
+    path = Path(__file__).resolve().parents[1] / "hosting.py"
+    spec = importlib.util.spec_from_file_location("course's hosting", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def census() -> dict[str, int]:
     """Return how many threads this process has, and how many sockets (0 where nobody can say)."""
     sockets = 0
@@ -650,6 +658,7 @@ def main() -> None:
             importlib.import_module(name)
     with contextlib.suppress(ImportError, OSError):
         warm_up()
+    hosting()  # Before a learner's folder is where modules are imported from.
     if how == "template":
         import gc
 

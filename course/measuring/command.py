@@ -1,4 +1,4 @@
-"""The command `measure`: a progress bar while it runs, then what was found and where it is."""
+"""The command `measure`: a progress bar, then the results and the paths of their files."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from course.measuring.tables import keep, say
 
 
 def run(root: Path, quick: bool, gap: float | None = None) -> int:
-    """Measure, print the table, and keep plot and JSON in `.course/measure`. Returns 0 or 2.
+    """Measure, print the table, and save plot and JSON in `.course/measure`. Return 0 or 2.
 
     `gap` is the number of seconds between two messages, if it isn't the usual one.
     """
@@ -21,7 +21,7 @@ def run(root: Path, quick: bool, gap: float | None = None) -> int:
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("starting", total=plan.expected())
-            begun: list[float] = []  # the seconds of the runs so far
+            begun: list[float] = []  # the duration of each run so far, in seconds
 
             def on_run(transport: Transport, seconds: float) -> None:
                 progress.update(bar, description=transport.name, completed=sum(begun))
@@ -34,5 +34,5 @@ def run(root: Path, quick: bool, gap: float | None = None) -> int:
     where = machine()
     say(results, plan, where, console)
     for file in keep(results, plan, where, root / ".course" / "measure"):
-        console.print(f"Written: {file.relative_to(root).as_posix()}", soft_wrap=True)
+        console.print(f"Saved: {file.relative_to(root).as_posix()}", soft_wrap=True)
     return 0

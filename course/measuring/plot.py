@@ -6,12 +6,12 @@ from html import escape
 
 from course.measuring.runs import Result
 
-ROW = 34  # the height of a transport's line; this and all other lengths are in pixels
-TOP = 44  # where the first line begins
+ROW = 34  # the height of a transport's row; all lengths are in pixels
+TOP = 44  # the top of the first row
 LEFT, WIDTH, GAP = 120, 300, 60  # the first panel's left edge, a panel's width, between the two
-SMALLEST = 1e-4  # seconds: a clock may show no time at all, and a logarithm needs some
+SMALLEST = 1e-4  # seconds: a coarse clock may measure 0, which has no logarithm
 
-# Colours by day and by night. The plot has a ground of its own, so it can be read on any page.
+# Colours in light and dark mode. The plot has its own background, so it fits any page.
 STYLE = """
   svg { font: 13px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; color-scheme: light dark;
         --ground: #fdfdfb; --ink: #1b1e23; --soft: #565c66; --line: #d9d7ce; --mark: #0b5d73; }
@@ -30,7 +30,7 @@ STYLE = """
 
 
 class Axis:
-    """A logarithmic axis in whole decades, as wide as a panel. `left` is where it begins."""
+    """A logarithmic axis in whole decades, as wide as a panel. `left` is its left end."""
 
     def __init__(self, values: list[float], left: float) -> None:
         self.left = left
@@ -38,12 +38,12 @@ class Axis:
         self.high = max(math.ceil(math.log10(max(values))), self.low + 1)
 
     def x(self, value: float) -> float:
-        """Return where the value is."""
+        """Return the position of a value."""
         part = (math.log10(value) - self.low) / (self.high - self.low)
         return self.left + part * WIDTH
 
     def ticks(self) -> list[float]:
-        """Return the powers of ten, both ends among them."""
+        """Return the powers of ten, including both ends."""
         return [10.0**power for power in range(self.low, self.high + 1)]
 
 

@@ -1,7 +1,7 @@
-"""Clients that read a room by one transport, and count each byte that this takes.
+"""Clients that read a room by one transport, and count every byte.
 
-They speak through Sans-I/O libraries over plain streams, so that what is counted is what went over
-the wire: all of HTTP and of WebSocket, and nothing of TCP and IP.
+They use Sans-I/O libraries over plain streams, so that they count the bytes on the wire: all of
+HTTP and WebSocket, without TCP and IP.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from wsproto.extensions import PerMessageDeflate
 
 CHUNK = 65536  # bytes
 
-# What a browser sends with each request: most of what a poll is made of.
+# The headers that a browser sends with each request. They are most of a poll.
 BROWSER = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/142.0.0.0 Safari/537.36",
@@ -37,23 +37,23 @@ BROWSER = {
 
 @dataclass
 class Meter:
-    """What reading has taken. It counts while `running` only."""
+    """The cost of reading. It counts only while `running`."""
 
     running: bool = False
     requests: int = 0
     sent: int = 0  # bytes
     received: int = 0  # bytes
-    ages: list[float] = field(default_factory=list)  # seconds, of each message when it was seen
+    ages: list[float] = field(default_factory=list)  # seconds, of each message at its arrival
 
     def count(self, requests: int = 0, sent: int = 0, received: int = 0) -> None:
-        """Add to what was counted."""
+        """Add to the counters."""
         if self.running:
             self.requests += requests
             self.sent += sent
             self.received += received
 
     def see(self, message: dict) -> None:
-        """Note the age of a message that has come."""
+        """Note the age of a message at its arrival."""
         if self.running:
             age = time.time() - datetime.fromisoformat(message["sent_at"]).timestamp()
             self.ages.append(max(age, 0.0))
@@ -75,13 +75,13 @@ class Wire:
             await self._writer.wait_closed()
 
     async def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send the data."""
         self.meter.count(sent=len(data))
         self._writer.write(data)
         await self._writer.drain()
 
     async def read(self) -> bytes:
-        """Return what has come, or b"" at the end of the connection."""
+        """Return the next bytes, or b"" at the end of the connection."""
         data = await self._reader.read(CHUNK)
         self.meter.count(received=len(data))
         return data
@@ -90,7 +90,7 @@ class Wire:
 async def http(
     wire: Wire, method: str, target: str, headers: dict[str, str], body: bytes = b""
 ) -> AsyncIterator[h11.Event]:
-    """Send a request, and give the events of its answer as they come."""
+    """Send a request, and yield the events of its response as they arrive."""
     connection = h11.Connection(h11.CLIENT)
     fields = {"Host": f"127.0.0.1:{wire.port}", **BROWSER, **headers}
     if body:
@@ -112,7 +112,7 @@ async def http(
 async def answer(
     port: int, meter: Meter, method: str, target: str, headers: dict[str, str], body: bytes = b""
 ) -> tuple[h11.Response, bytes]:
-    """Return the whole answer to a request, which gets a connection of its own."""
+    """Return the response to a request, which uses its own connection."""
     head, parts = None, []
     async with Wire(port, meter) as wire:
         async for event in http(wire, method, target, headers, body):
@@ -121,21 +121,21 @@ async def answer(
             elif isinstance(event, h11.Data):
                 parts.append(bytes(event.data))
     if head is None:
-        raise ConnectionError(f"{method} {target} had no answer.")
+        raise ConnectionError(f"{method} {target} got no response.")
     return head, b"".join(parts)
 
 
 async def post(port: int, room: str, text: str) -> None:
-    """Post a message, uncounted."""
+    """Post a message without counting it."""
     body = json.dumps({"author": "ada", "text": text}).encode()
     headers = {"Content-Type": "application/json"}
     head, said = await answer(port, Meter(), "POST", f"/rooms/{room}/messages", headers, body)
     if head.status_code != 201:
-        raise ConnectionError(f"A post was answered {head.status_code}: {said[:200]!r}")
+        raise ConnectionError(f"A POST got {head.status_code}: {said[:200]!r}")
 
 
 async def poll(port: int, room: str, meter: Meter, phase: float, interval: float) -> None:
-    """Ask every `interval` seconds, as lesson 2 does. `phase`, from 0 to 1, spreads the clients."""
+    """Poll every `interval` seconds, as in lesson 2. `phase`, from 0 to 1, spreads the clients."""
     after, tag = 0, ""
     start = time.monotonic() + phase * interval
     while True:
@@ -149,7 +149,7 @@ async def poll(port: int, room: str, meter: Meter, phase: float, interval: float
 
 
 async def long_poll(port: int, room: str, meter: Meter, phase: float) -> None:
-    """Ask, and let the board wait with its answer, as lesson 3 does."""
+    """Send long polls, as in lesson 3."""
     after = 0
     while True:
         target = f"/rooms/{room}/messages?after={after}&limit=200&wait=25"
@@ -159,7 +159,7 @@ async def long_poll(port: int, room: str, meter: Meter, phase: float) -> None:
 
 
 def _take(body: bytes, meter: Meter, after: int) -> int:
-    """See the messages of a page, and return its cursor."""
+    """Note the messages of a page, and return its cursor."""
     page = json.loads(body)
     for message in page["messages"]:
         meter.see(message)
@@ -167,7 +167,7 @@ def _take(body: bytes, meter: Meter, after: int) -> int:
 
 
 async def events(port: int, room: str, meter: Meter, phase: float) -> None:
-    """Read a stream of server-sent events, as lesson 4 does."""
+    """Read a stream of server-sent events, as in lesson 4."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
     rest = b""
     async with Wire(port, meter) as wire:
@@ -180,7 +180,7 @@ async def events(port: int, room: str, meter: Meter, phase: float) -> None:
 
 
 async def websocket(port: int, room: str, meter: Meter, phase: float) -> None:
-    """Listen on a WebSocket, as lesson 8 does."""
+    """Read from a WebSocket, as in lesson 8."""
     connection = WSConnection(ConnectionType.CLIENT)
     request = Request(
         host=f"127.0.0.1:{port}",
@@ -206,7 +206,7 @@ async def websocket(port: int, room: str, meter: Meter, phase: float) -> None:
                         _listen(json.loads(text), meter)
                         text = ""
                 elif isinstance(event, AcceptConnection) and event.subprotocol != "board.v1":
-                    raise ConnectionError("The server does not speak board.v1.")
+                    raise ConnectionError("The server doesn't support board.v1.")
 
 
 def _listen(envelope: dict, meter: Meter) -> None:

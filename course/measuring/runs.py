@@ -1,10 +1,10 @@
-"""The measurement: each transport with its own lesson's solution, all with the same messages."""
+"""Measure each transport with its own lesson's solution, all with the same rate of messages."""
 
 import asyncio
 import contextlib
 import functools
+import json
 import math
-import os
 import platform
 import random
 import statistics
@@ -22,7 +22,7 @@ from course.measuring import readers
 from course.measuring.readers import Meter, Reader
 from course.setup import environment
 
-SERVER = Path(__file__).with_name("server.py")
+SERVER = Path(__file__).parents[1] / "hosting.py"
 ROOM = "measure"
 CLIENTS = 20
 WORDS = (
@@ -38,12 +38,12 @@ WORDS = (
 
 
 class Unmeasured(Exception):
-    """A transport could not be measured. As text it says why."""
+    """A transport couldn't be measured. Its text says why."""
 
 
 @dataclass(frozen=True)
 class Transport:
-    """A way to hear of news. It is warm when `settle` seconds have passed with messages."""
+    """A way to receive messages. Counting starts after `settle` seconds of traffic."""
 
     name: str
     slug: str  # the lesson whose solution serves it
@@ -67,13 +67,13 @@ PUSHED = [
     Transport("WebSocket", "08_broadcast", readers.websocket, settle=0.3),
 ]
 TRANSPORTS = [*map(polling, (0.2, 1.0, 5.0)), *PUSHED]
-# If messages are seldom, polling every 0.2 s tells nothing, and polling every 30 s does.
+# If messages are rare, polling every 30 s is worth measuring, and every 0.2 s isn't.
 SELDOM = [*map(polling, (1.0, 5.0, 30.0)), *PUSHED]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure. `seconds` is the counted part of one run."""
+    """How long to measure. `seconds` is the counted part of a run."""
 
     runs: int
     seconds: float
@@ -85,7 +85,7 @@ class Plan:
         return TRANSPORTS if self.gap < 30 else SELDOM
 
     def expected(self) -> float:
-        """Return about how many seconds all of it takes."""
+        """Return the approximate duration of all runs in seconds."""
         return sum(self.runs * (t.settle + self.seconds + 0.7) for t in self.transports)
 
 
@@ -100,7 +100,7 @@ def every(gap: float) -> Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run counted, of all clients together. Times are in seconds."""
+    """The counts of one run, summed over all clients. Times are in seconds."""
 
     messages: int  # that were posted
     requests: int
@@ -113,14 +113,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """A transport's line in the table. A message counts once for each client that has it."""
+    """A transport's row in the table. A message counts once for each client that received it."""
 
     transport: Transport
     runs: list[Run]
 
     @property
     def deliveries(self) -> int:
-        """How often a message reached a client."""
+        """The number of deliveries: messages times clients that received them."""
         return sum(len(run.ages) for run in self.runs)
 
     @property
@@ -171,7 +171,7 @@ def measure(root: Path, plan: Plan, on_run: Callable[[Transport, float], None]) 
 
 def _one_run(folder: Path, transport: Transport, plan: Plan, seed: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as scratch:
-        command = [sys.executable, str(SERVER), str(folder), os.path.join(scratch, "board.sqlite3")]
+        command = [sys.executable, str(SERVER), str(folder), scratch]
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -181,11 +181,12 @@ def _one_run(folder: Path, transport: Transport, plan: Plan, seed: int) -> Run:
             text=True,
         ) as server:
             try:
-                port = server.stdout.readline().strip()
-                if not port.isdecimal():
-                    raise Unmeasured(f"solutions/{transport.slug} did not start.")
+                said = json.loads(server.stdout.readline() or "{}")
+                if said.get("event") != "ready":
+                    why = said.get("sentence", "")
+                    raise Unmeasured(f"solutions/{transport.slug} did not start. {why}".strip())
                 process = psutil.Process(server.pid)
-                return asyncio.run(_counted(int(port), process, transport, plan, seed))
+                return asyncio.run(_counted(said["port"], process, transport, plan, seed))
             except OSError as error:
                 raise Unmeasured(f"{transport.name} could not be measured: {error}") from None
             finally:
@@ -195,13 +196,13 @@ def _one_run(folder: Path, transport: Transport, plan: Plan, seed: int) -> Run:
 async def _counted(
     port: int, process: psutil.Process, transport: Transport, plan: Plan, seed: int
 ) -> Run:
-    """Read with all clients while messages are posted; count from when that is in full swing."""
+    """Read with all clients while messages are posted; count after `settle` seconds."""
     meter, chance = Meter(), random.Random(seed)
     reading = [
         asyncio.create_task(transport.read(port, ROOM, meter, number / CLIENTS))
         for number in range(CLIENTS)
     ]
-    # A message at a random moment of each gap, from before the counting to its end.
+    # One message at a random moment of each gap, from the warm-up to the end.
     early, counted = math.ceil(transport.settle / plan.gap), round(plan.seconds / plan.gap)
     moments = [(slot + chance.random()) * plan.gap for slot in range(-early, counted)]
     zero = time.monotonic() + transport.settle
@@ -215,7 +216,7 @@ async def _counted(
         for task in reading:
             if task.done():
                 task.result()
-                raise Unmeasured(f"A client's {transport.name} was ended by the server.")
+                raise Unmeasured(f"The server ended a client's {transport.name} connection.")
     finally:
         for task in reading:
             task.cancel()
@@ -228,10 +229,10 @@ async def _counted(
 async def _post_at(
     moments: list[float], end: float, zero: float, port: int, chance: random.Random
 ) -> None:
-    """Post a message at each of these moments, and return at `end`: seconds after `zero`."""
+    """Post a message at each of these moments, and return at `end`, in seconds after `zero`."""
     for moment in moments:
         await asyncio.sleep(max(0.0, zero + moment - time.monotonic()))
-        # Words at random: the same text again and again would compress to next to nothing.
+        # Random words: the same text each time would compress to almost nothing.
         await readers.post(port, ROOM, " ".join(chance.choices(WORDS.split(), k=16)))
     await asyncio.sleep(max(0.0, zero + end - time.monotonic()))
 
@@ -242,7 +243,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def machine() -> str:
-    """Return what this machine is, as a line."""
+    """Return a line that describes this machine."""
     memory = psutil.virtual_memory().total / 2**30
     cores, python = psutil.cpu_count(), platform.python_version()
     return (
@@ -251,7 +252,7 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name, which only some systems tell to everybody."""
+    """Return the processor's name, from /proc/cpuinfo if it exists."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)

@@ -1,4 +1,4 @@
-"""What was measured, as a table and as JSON. The plot is drawn in plot.py."""
+"""Show the results as a table, and save them as JSON. plot.py draws the plot."""
 
 import json
 from pathlib import Path
@@ -41,18 +41,18 @@ def _time(seconds: float) -> str:
 
 
 def say(results: list[Result], plan: Plan, where: str, console: Console) -> None:
-    """Print the table and what it is of."""
+    """Print the table and its conditions."""
     console.print(table(results, plan))
     runs = f"{plan.runs} run" + ("s" if plan.runs > 1 else "")
     console.print(
         f"\n{CLIENTS} clients in one room, a message every {plan.gap:g} s, {runs} of "
-        f"{plan.seconds:g} s each. Requests and bytes are for each message that reached a client."
+        f"{plan.seconds:g} s each. Requests and bytes are for each message that a client received."
         f"\n{where}"
     )
 
 
 def keep(results: list[Result], plan: Plan, where: str, folder: Path) -> list[Path]:
-    """Write the JSON and the plot into the folder; return the files."""
+    """Write the JSON and the plot to the folder, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {
         "schema": 1,

@@ -1,13 +1,15 @@
-"""The process that a lesson's app runs in, for the workbench.
+"""Serves the app of a lesson's folder, in a process of its own.
 
-It is started as a plain script and imports nothing of the course, so that a learner's own modules
-mean here what they mean to them:
+The workbench and `measure` start it as a plain script. It imports nothing of the course, so that
+a learner's own modules mean here what they mean to them:
 
-    child.py FOLDER SCRATCH    serves the app of FOLDER on a free port, its files in SCRATCH
+    hosting.py FOLDER SCRATCH    serves the app of FOLDER on a free port, its files in SCRATCH
 
-It says on its first stdout what becomes of it, in lines of JSON: that it is ready, with its port
-and what the app has, or what went wrong. What the learner's code prints goes to stderr. It ends
-when its stdin does, so that it never outlives the workbench.
+It reports on its first stdout, in lines of JSON, that the app is ready, with its port and routes,
+or what went wrong. What the learner's code prints goes to stderr. It ends when its stdin does, so
+that it never outlives the program that started it.
+
+The grader's own child loads this file by its path, for `server()`.
 """
 
 import contextlib
@@ -20,24 +22,26 @@ import re
 import runpy
 import shutil
 import signal
+import socket
 import sys
 import threading
 import traceback
 from pathlib import Path
 
 HOST = "127.0.0.1"
+LINGER = 1.0  # seconds for a client to close a WebSocket's connection
 # `module.create_app()` is a Flask app; a program is given a port, and prints where it listens.
 APP, PROGRAM = "app.py", "server.py"
 LISTENS = re.compile(r"\bwss?://[^\s/:]+:([0-9]+)")
 
 
 def main() -> None:
-    """Serve the folder's app until the workbench goes."""
+    """Serve the folder's app until stdin ends."""
     folder, scratch = (os.path.realpath(path) for path in sys.argv[1:])
     os.chdir(scratch)
     say = channel()
     threading.Thread(target=end_with_stdin, args=(scratch,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the workbench, which ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this.
     sys.path[0] = folder
     # Bytecode of a file that was saved twice within a second may be that of the first.
     sys.pycache_prefix = scratch
@@ -50,7 +54,7 @@ def main() -> None:
 
 
 def channel():
-    """Return a function that tells the workbench something. From here on stdout is stderr."""
+    """Return a function that sends a line to the parent. From here on stdout is stderr."""
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     for stream in (sys.stdout, sys.stderr):
@@ -65,31 +69,72 @@ def channel():
 
 
 def end_with_stdin(scratch: str) -> None:
-    """End this process when the workbench has gone, and remove what that would have removed."""
+    """End when the parent has gone: remove the scratch folder, and end what the app started."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
     shutil.rmtree(scratch, ignore_errors=True)
+    if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)  # This process is in the group, too.
     os._exit(0)
 
 
 def serve_app(say) -> None:
     """Serve the Flask app that `create_app()` in app.py returns."""
     import flask
-    from werkzeug.serving import make_server
 
     app = importlib.import_module("app").create_app()
     if not isinstance(app, flask.Flask):
         raise TypeError(f"create_app() returned a {type(app).__name__}, not a Flask app.")
-    server = make_server(HOST, 0, app, threaded=True)
-    server.daemon_threads = True
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # The wire says who asked for what.
-    say(event="ready", port=server.server_port, routes=routes(app), settings=settings(app))
-    server.serve_forever(0.02)
+    listening = server(app)
+    say(event="ready", port=listening.server_port, routes=routes(app), settings=settings(app))
+    listening.serve_forever(0.02)
+
+
+def server(app, port: int = 0):
+    """Return Werkzeug's server for a WSGI app, on loopback, with a thread for each connection."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Handler(WSGIRequestHandler):
+        """Closes a WebSocket's connection when its handler has returned.
+
+        After each response Werkzeug reads up to 10 MB of what the client still sends, and waits
+        for them or for the client's end. After a WebSocket, that is the client's close frame. The
+        client then waits for the server to close TCP (RFC 6455, section 7.1.1), so both wait until
+        the client loses patience: the `websockets` library after 10 s, Chromium after 2 s.
+        """
+
+        replaced = None
+
+        def make_environ(self) -> dict:
+            environ = super().make_environ()
+            if self.headers.get("Upgrade", "").lower() == "websocket":
+                self.replaced, self.rfile = self.rfile, io.BytesIO()
+            return environ
+
+        def finish(self) -> None:
+            if self.replaced:
+                self.end_websocket()
+            super().finish()
+
+        def end_websocket(self) -> None:
+            """Close this side, and read to the client's end: unread bytes would cause a reset."""
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+                self.connection.settimeout(LINGER)
+                for _ in range(100):
+                    if not self.connection.recv(65536):
+                        break
+            self.replaced.close()
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # No line for each request.
+    made = make_server(HOST, port, app, threaded=True, request_handler=Handler)
+    made.daemon_threads = True
+    return made
 
 
 def routes(app) -> list[dict]:
-    """Return what the app answers to."""
+    """Return the app's routes."""
     return [
         {"rule": rule.rule, "methods": sorted(rule.methods or ()), "websocket": rule.websocket}
         for rule in app.url_map.iter_rules()
@@ -97,7 +142,7 @@ def routes(app) -> list[dict]:
 
 
 def settings(app) -> dict:
-    """Return what the page has to know of the app's config."""
+    """Return what the workbench's page needs of the app's config."""
     options = app.config.get("SOCK_SERVER_OPTIONS") or {}
     return {
         "waits": "MAX_WAIT" in app.config,
@@ -116,11 +161,11 @@ def serve_program(folder: str, say) -> None:
     sys.argv = [path, "--port", "0"]
     sys.stdout = Overheard(sys.stderr, ready)
     runpy.run_path(path, run_name="__main__")
-    raise SystemExit("it came to its end")
+    raise SystemExit("it returned")
 
 
 class Overheard(io.TextIOBase):
-    """Passes on what is printed, and tells of the first port in it."""
+    """Passes on what is printed, and reports the first port in it."""
 
     def __init__(self, stream, ready) -> None:
         self.stream, self.ready, self.heard = stream, ready, ""
@@ -138,7 +183,7 @@ class Overheard(io.TextIOBase):
 
 
 def in_words(error: BaseException, folder: str) -> str:
-    """Return a sentence: where in the learner's code, and what."""
+    """Return a sentence: the line of the learner's code, and the error."""
     text = str(error)
     if isinstance(error, SystemExit):
         text = f"the program ended itself ({error})"
@@ -154,20 +199,20 @@ def in_words(error: BaseException, folder: str) -> str:
 
 
 def own_trace(error: BaseException, folder: str) -> str:
-    """Return the traceback, of which only the learner's own files are shown."""
+    """Return the traceback, with the frames of the learner's own files only."""
     lines = traceback.format_list(own_frames(error, folder))
     lines += traceback.format_exception_only(error)
     return "".join(lines).replace(folder + os.sep, "")
 
 
 def own_frames(error: BaseException, folder: str) -> list[traceback.FrameSummary]:
-    """Return the lines of the learner's own files that the error went through, innermost last."""
+    """Return the error's frames in the learner's own files, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f for f in frames if os.path.realpath(f.filename).startswith(folder + os.sep)]
 
 
 def shown(path: str, folder: str) -> str:
-    """Return a file's name as it is shown: from the lesson's folder."""
+    """Return a file's name as the page shows it: relative to the lesson's folder."""
     path = os.path.realpath(path)
     return os.path.relpath(path, folder) if path.startswith(folder + os.sep) else path
 
