@@ -28,21 +28,21 @@ COMMAND = 30.0  # seconds for a command of the page's
 
 
 def run(lesson: Lesson, solution: bool, out: TextIO) -> None:
-    """Run the lesson's app, or the solution's, until Ctrl-C. Raises Refusal where there is none."""
+    """Run the lesson's app, or the solution's, until Ctrl-C. Raises Refusal if there is none."""
     folder = lesson.solution if solution else lesson.lesson
     require_app(lesson, folder)
     asyncio.run(_run(lesson, folder, out))
 
 
 def require_app(lesson: Lesson, folder: Path) -> None:
-    """Raise Refusal unless the folder holds what can be run."""
+    """Raise Refusal unless the folder has an app."""
     shown = folder.relative_to(lesson.root).as_posix()
     if not folder.is_dir():
         raise Refusal(
-            f"There is no {shown}. {command(f'reset {lesson.number}')} writes the starter."
+            f"{shown} doesn't exist. {command(f'reset {lesson.number}')} writes the starter."
         )
     if not any((folder / name).is_file() for name in APPS):
-        raise Refusal(f"{shown} has no app to run: it holds neither {' nor '.join(APPS)}.")
+        raise Refusal(f"{shown} has no app to run: it has neither {' nor '.join(APPS)}.")
 
 
 async def _run(lesson: Lesson, folder: Path, out: TextIO) -> None:
@@ -54,10 +54,10 @@ async def _run(lesson: Lesson, folder: Path, out: TextIO) -> None:
     try:
         await bench.start()
         shown = folder.relative_to(lesson.root).as_posix()
-        say(f"{shown} starts, and starts anew at each save.")
+        say(f"Running {shown}. It restarts at each save.")
         say(f"The workbench is at {bench.server.address}")
-        say(f"The app, for curl or a client of yours, is at {bench.address}")
-        say("Press Ctrl-C to end it.")
+        say(f"The app, for curl or your own client, is at {bench.address}")
+        say("Press Ctrl-C to stop.")
         if out.isatty():
             open_browser(bench.server.address)
         await asyncio.Event().wait()
@@ -66,9 +66,9 @@ async def _run(lesson: Lesson, folder: Path, out: TextIO) -> None:
 
 
 class Bench:
-    """All that belongs to one run: the app, the proxy, what they said, and the page.
+    """The parts of one run: the app, the proxy, the transcript and the page.
 
-    `say` is told in a sentence when the app does not run, for those who look at the terminal.
+    It calls `say` with a sentence for the terminal if the app doesn't run.
     """
 
     def __init__(self, lesson: Lesson, folder: Path, say: Callable[[str], object]) -> None:
@@ -84,7 +84,7 @@ class Bench:
         self._saves: Saves | None = None
 
     async def start(self) -> None:
-        """Start everything. The app may still be starting, or turn out to be broken."""
+        """Start everything. The app may still be starting when this returns."""
         port = await self.proxy.start()
         self.address = f"http://127.0.0.1:{port}"
         self._sender = Sender(self.proxy, port)
@@ -93,7 +93,7 @@ class Bench:
         await self.app.restart()
 
     async def close(self) -> None:
-        """End everything, and leave nothing behind."""
+        """Stop everything, and remove the app's files."""
         if self._saves:
             await asyncio.to_thread(self._saves.close)
         if self.server:
@@ -117,26 +117,26 @@ class Bench:
         }
 
     def _links(self) -> list[dict]:
-        # A browser opens connections ahead, which carry nothing yet.
+        # A browser opens connections before it needs them.
         links = list(self.proxy.links.values())
         return [link.facts() for link in links if link.conversation.path]
 
     # The app and its page
 
     def _hear(self, event: str, facts: dict) -> None:
-        """Tell the transcript what becomes of the app."""
+        """Add a change of the app to the transcript."""
         if event == "printed":
             self.transcript.say("note", "The app printed", body=facts["text"])
         elif event == "ready":
             self.transcript.say("note", "The app has started")
         elif event in ("broken", "ended"):
-            title = f"The app does not run: {facts['sentence']}"
+            title = f"The app isn't running: {facts['sentence']}"
             self.transcript.say("note", title, body=facts["trace"])
             self._say(title)
         self.transcript.touch()
 
     def _own(self, path: str) -> tuple[str, bytes] | None:
-        """Return a file of the board's page, and its type; None for what is the app's."""
+        """Return the type and content of a file of the board's, or None for a path of the app's."""
         if not path.startswith(OURS):
             return None
         name = path.removeprefix(OURS)
@@ -147,7 +147,7 @@ class Bench:
             return None
         return f"{TYPES[file.suffix]}; charset=utf-8", file.read_bytes()
 
-    # What the page can ask for
+    # The page's commands
 
     def _commands(self) -> dict[str, Callable[[dict], object]]:
         return {
@@ -176,24 +176,26 @@ class Bench:
 
     async def _restart(self) -> str:
         await self.app.restart()
-        return "The app starts anew."
+        return "The app is restarting."
 
     def _cut(self) -> str:
         number = self.proxy.cut()
         self.transcript.touch()
-        return "There was nothing to cut." if not number else f"Cut: {number}."
+        return f"Connections cut: {number}."
 
     def _set_faults(self, what: dict) -> str:
         faults = self.proxy.faults
         delay = _number(what.get("delay", faults.delay), 0, LONGEST_DELAY, "A delay", "seconds")
         rate = _number(what.get("rate", faults.rate), 0, 10**9, "A rate", "bytes a second")
         if 0 < rate < LOWEST_RATE:
-            raise Refusal(f"A rate is at least {LOWEST_RATE} bytes a second, or 0 for none.")
+            raise Refusal(
+                f"A rate must be at least {LOWEST_RATE} bytes a second, or 0 for no limit."
+            )
         faults.delay, faults.rate = delay, int(rate)
         if "held" in what:
             faults.hold(bool(what["held"]))
         self.transcript.touch()
-        return "From the next bytes on."
+        return "Set for the next bytes."
 
     def _record(self) -> str:
         name = self.recorder.start()
@@ -203,13 +205,13 @@ class Bench:
     def _stop(self) -> str:
         name = self.recorder.stop()
         self.transcript.touch()
-        return f"Kept as .course/recordings/{name}." if name else "Nothing was being recorded."
+        return f"Saved .course/recordings/{name}." if name else "Nothing was being recorded."
 
 
 def _number(value: object, low: float, high: float, what: str, unit: str) -> float:
-    """Return a number that was asked for. Raises Refusal."""
+    """Return the value as a number. Raises Refusal."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         number = float(value)
         if math.isfinite(number) and low <= number <= high:
             return number
-    raise Refusal(f"{what} is a number from {low:g} to {high:g} {unit}.")
+    raise Refusal(f"{what} must be a number from {low:g} to {high:g} {unit}.")

@@ -1,14 +1,14 @@
-"""Which page goes with a lesson: it is found by what its app has, not by its number."""
+"""Choose the page for a lesson by the routes of its app, not by its number."""
 
 import re
 
 ROOM = re.compile(r"<[^>]+>")
-# What an app may have, and the way of hearing of news that the board then offers, best last.
+# Routes that an app may have. Each adds a way for the board to receive messages, the best last.
 REST, EVENTS, BOARD = "/rooms/*/messages", "/rooms/*/events", "/board/*"
 
 
 def kind_of(routes: list[dict], settings: dict) -> dict:
-    """Return what the page needs: `page` is "own", "board" or "console", and more of each."""
+    """Return what the page needs: `page` is "own", "board" or "console", with its details."""
     plain = {_pattern(r): r for r in routes if not r["websocket"]}
     sockets = {_pattern(r): r for r in routes if r["websocket"]}
     protocols = settings.get("subprotocols", [])
@@ -21,7 +21,7 @@ def kind_of(routes: list[dict], settings: dict) -> dict:
     ways += ["events"] if EVENTS in plain else []
     ways += ["socket"] if BOARD in sockets else []
     if ways:
-        # Where nothing pushes, nothing asks again and again unprompted.
+        # Don't start to poll unless the learner chooses it.
         start = ways[-1] if ways[-1] in ("wait", "events", "socket") else "hand"
         return {"page": "board", "ways": ways, "way": start, "protocols": protocols}
     path = next((rule.replace("*", "lobby") for rule in sockets), "/")

@@ -1,4 +1,4 @@
-"""The server of the workbench's own page. It obeys whoever has the token, and nobody else."""
+"""The server of the workbench's page. It serves only clients that have the token."""
 
 import hmac
 import json
@@ -15,14 +15,13 @@ from course.learner.refusal import Refusal
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("page")
-HOME = "/workbench/"  # The cookie is for this path alone: the app, on another port, never sees it.
 HEARTBEAT = 10.0  # seconds
-LARGEST = 8 * 2**20  # bytes of what is asked for
-REFUSED = "Open the workbench by the address that the terminal shows: it carries the token.\n"
+LARGEST = 8 * 2**20  # bytes of a request, at most
+REFUSED = "Open the workbench with the address in the terminal: it contains the token.\n"
 
 
 class Silent(WSGIRequestHandler):
-    """Writes no log: a line of it would hold the token."""
+    """Writes no log, because a line of it would contain the token."""
 
     protocol_version = "HTTP/1.1"
 
@@ -31,16 +30,19 @@ class Silent(WSGIRequestHandler):
 
 
 class Server:
-    """The page, what happens as a stream of events, and the commands.
+    """Serves the page, the transcript as a stream of events, and the commands.
 
-    `state()` is what the page shows besides the transcript; `commands` are called by their names
-    with what the page sends, and return a sentence or data. They run in threads of this server's.
+    `state()` returns what the page shows besides the transcript. A command is called by its name
+    with the page's JSON object, and returns a sentence or data. It runs in a thread of this server.
     """
 
     def __init__(self, transcript, recorder, state: Callable[[], dict], commands: dict) -> None:
         self._transcript, self._recorder = transcript, recorder
         self._state, self._commands = state, commands
         self._token = secrets.token_urlsafe(24)
+        # A browser sends a cookie to every port of a host. It sends this one only to a path that
+        # no other server here knows, so neither the app nor another port receives it.
+        self.home = f"/{secrets.token_urlsafe(24)}/"
         self._http = make_server(HOST, 0, self._app(), threaded=True, request_handler=Silent)
         self._http.daemon_threads = True
         self.port = self._http.server_port
@@ -51,11 +53,11 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where the page is, with the token."""
+        """The address of the page, with the token."""
         return f"http://{HOST}:{self.port}/?token={self._token}"
 
     def close(self) -> None:
-        """Serve nobody any more."""
+        """Stop serving."""
         self._transcript.end()
         self._http.shutdown()
         self._http.server_close()
@@ -68,24 +70,24 @@ class Server:
         app.register_error_handler(Refusal, _sentence)
         app.register_error_handler(HTTPException, _status)
         app.add_url_rule("/", view_func=self._enter)
-        app.add_url_rule(HOME, view_func=self._page)
-        app.add_url_rule(f"{HOME}<name>", view_func=self._page)
-        app.add_url_rule(f"{HOME}events", view_func=self._events)
-        app.add_url_rule(f"{HOME}recordings", view_func=self._recordings)
-        app.add_url_rule(f"{HOME}recordings/<name>", view_func=self._recording)
-        app.add_url_rule(f"{HOME}do/<name>", view_func=self._do, methods=["POST"])
+        app.add_url_rule(self.home, view_func=self._page)
+        app.add_url_rule(f"{self.home}<name>", view_func=self._page)
+        app.add_url_rule(f"{self.home}events", view_func=self._events)
+        app.add_url_rule(f"{self.home}recordings", view_func=self._recordings)
+        app.add_url_rule(f"{self.home}recordings/<name>", view_func=self._recording)
+        app.add_url_rule(f"{self.home}do/<name>", view_func=self._do, methods=["POST"])
         return app
 
-    # Who may come in
+    # Access
 
     def _guard(self) -> None:
         if request.host.lower() not in self._hosts:
-            abort(403, "The workbench answers to the name of this machine alone.\n")
+            abort(403, "The workbench accepts requests only for 127.0.0.1 and localhost.\n")
         origin = request.headers.get("Origin")
         foreign = origin is not None and origin != f"http://{request.host}"
         site = request.headers.get("Sec-Fetch-Site", "none")
         if foreign or (site not in ("none", "same-origin") and request.path != "/"):
-            abort(403, "The workbench refuses what a page of another origin asks for.\n")
+            abort(403, "The workbench refuses requests from pages of other origins.\n")
         if request.path != "/" and not self._known():
             abort(403, REFUSED)
 
@@ -98,11 +100,13 @@ class Server:
         return hmac.compare_digest(token.encode(), self._token.encode())
 
     def _enter(self) -> Response:
-        """Exchange the token in the address for a cookie, so that it does not stay there."""
+        """Exchange the token for a cookie, so that it doesn't stay in the address."""
         if not self._same(request.args.get("token", "")):
             abort(403, REFUSED)
-        answer = redirect(HOME, 303)
-        answer.set_cookie(self._cookie, self._token, path=HOME, httponly=True, samesite="Strict")
+        answer = redirect(self.home, 303)
+        answer.set_cookie(
+            self._cookie, self._token, path=self.home, httponly=True, samesite="Strict"
+        )
         return answer
 
     def _harden(self, answer: Response) -> Response:
@@ -116,7 +120,7 @@ class Server:
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
-    # What there is
+    # Content
 
     def _page(self, name: str = "index.html") -> Response:
         return send_from_directory(PAGE, name)
@@ -140,8 +144,11 @@ class Server:
             abort(404)
         what = request.get_json()
         if not isinstance(what, dict):
-            raise Refusal("What the workbench shall do is said in a JSON object.")
-        return jsonify(said=self._commands[name](what))
+            raise Refusal("Send the command's arguments as a JSON object.")
+        try:
+            return jsonify(said=self._commands[name](what))
+        except TimeoutError:
+            raise Refusal("The workbench didn't finish this in time. Is the app busy?") from None
 
 
 def _sentence(refusal: Refusal) -> tuple[Response, int]:

@@ -1,4 +1,4 @@
-"""The proxy between page and app: it passes the bytes on as they are, and reads them."""
+"""The proxy between page and app: it forwards the bytes unchanged, and reads them."""
 
 import asyncio
 import contextlib
@@ -15,21 +15,23 @@ from course.workbench.read_http import Conversation, Unreadable
 from course.workbench.transcript import Transcript
 
 HOST = "127.0.0.1"
-CHUNK = 65536  # bytes, the most that are read at once
-LINGER = 2.0  # seconds for the page to go, when the app has
-WAITING = 32  # chunks that may wait in one direction, before its sender has to
-CUT_OFF = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s, so that closing sends a reset
+CHUNK = 65536  # bytes to read at once, at most
+LINGER = 2.0  # seconds for the page to close a connection that the app has closed
+WAITING = 32  # chunks that may wait in one direction, before the proxy stops reading
+CUT_OFF = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a reset
 WORKBENCH = "the workbench"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Own = Callable[[str], tuple[str, bytes] | None]  # by its path: a file of ours, and its type
+Own = Callable[
+    [str], tuple[str, bytes] | None
+]  # takes a path; returns a file of the workbench's, and its type
 
 
 class Reply(Exception):
-    """The proxy answers a request by itself: the app does not hear of it."""
+    """The proxy responds to a request itself, and doesn't forward it to the app."""
 
     def __init__(self, status: int, body: bytes, kind: str, headers: str = "") -> None:
         super().__init__(status)
-        self.sentence = ""  # for the wire, where there is something to say
+        self.sentence = ""  # for the transcript
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
         head += f"Content-Length: {len(body)}\r\nConnection: close\r\n"
         head += f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{headers}\r\n"
@@ -37,17 +39,19 @@ class Reply(Exception):
 
 
 def refusal(status: int, sentence: str) -> Reply:
-    """Return an answer that is a sentence."""
-    reply = Reply(status, f"{sentence}\n".encode(), "text/plain; charset=utf-8")
+    """Return a reply whose body is a sentence."""
+    reply = Reply(
+        status, f"{sentence}\n".encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8"
+    )
     reply.sentence = sentence
     return reply
 
 
 def doorkeeper(port: int, own: Own) -> Callable[[h11.Request], None]:
-    """Return what raises a Reply for requests that are not for the app.
+    """Return a function that raises a Reply for requests that are not for the app.
 
-    A page of another site can make a browser ask us. It cannot hide where it comes from, nor by
-    which name it called.
+    A page of another site can make a browser send requests here. The browser then says in their
+    headers where the page is from, and by which name it reached this server.
     """
     hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
     sockets = " ".join(sorted(f"ws://{host}" for host in hosts))
@@ -60,13 +64,13 @@ def doorkeeper(port: int, own: Own) -> Callable[[h11.Request], None]:
     def door(request: h11.Request) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
         if headers.get("host", "").lower() not in hosts:
-            raise refusal(403, "The workbench answers to the name of this machine alone.")
+            raise refusal(403, "The workbench accepts requests only for 127.0.0.1 and localhost.")
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in {f"http://{host}" for host in hosts}:
-            raise refusal(403, "The workbench refuses what a page of another origin asks for.")
+            raise refusal(403, "The workbench refuses requests from pages of other origins.")
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode")
         if site not in ("none", "same-origin") and mode != "navigate":
-            raise refusal(403, "The workbench refuses what a page of another origin asks for.")
+            raise refusal(403, "The workbench refuses requests from pages of other origins.")
         found = own(request.target.decode("latin-1").partition("?")[0])
         if found:
             raise Reply(200, found[1], found[0], policy)
@@ -75,14 +79,14 @@ def doorkeeper(port: int, own: Own) -> Callable[[h11.Request], None]:
 
 
 class Lane:
-    """One direction of a connection: what waits to be passed on."""
+    """One direction of a connection: the bytes that wait to be forwarded."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._queue: asyncio.Queue = asyncio.Queue(WAITING)
 
     async def fill(self, reader: asyncio.StreamReader) -> None:
-        """Read until the sender ends."""
+        """Read until the sender closes its side."""
         now = asyncio.get_running_loop().time
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(CHUNK):
@@ -90,11 +94,11 @@ class Lane:
         await self._queue.put((now() + self._faults.delay, b"", ""))
 
     async def inject(self, data: bytes, by: str) -> None:
-        """Put bytes between those that come."""
+        """Add bytes of the workbench's own."""
         await self._queue.put((0.0, data, by))
 
     async def drain(self):
-        """Yield the bytes when they may go on, each with who put them in; ends with the sender."""
+        """Yield the bytes when they are due, and who added them, until the sender's end."""
         while True:
             due, data, by = await self._queue.get()
             await self._faults.wait(due)
@@ -108,7 +112,7 @@ class Lane:
 
 
 class Link:
-    """One connection of the page's, and the one to the app that belongs to it."""
+    """A connection from the page, and its counterpart to the app."""
 
     def __init__(self, proxy: "Proxy", number: int, client: Streams, guarded: bool) -> None:
         self.proxy, self.number = proxy, number
@@ -116,19 +120,19 @@ class Link:
         door = proxy.door if guarded else None
         self.conversation = Conversation(proxy.transcript, number, door)
         self.lanes = {"up": Lane(proxy.faults), "down": Lane(proxy.faults)}
-        self._who = ""  # ended it first
+        self._who = ""  # the side that closed first
         self._late: dict[str, list[bytes]] = {"up": [], "down": []}
-        self._from = {"up": "", "down": ""}  # who put in the last bytes
+        self._from = {"up": "", "down": ""}  # who added the last bytes
         self._tasks: list[asyncio.Task] = []
 
     def facts(self) -> dict:
-        """Return what the page shows of it."""
+        """Return what the page shows of the connection."""
         frames = bool(self.conversation.frames)
         path = self.conversation.path
         return {"link": self.number, "websocket": frames, "path": path}
 
     async def run(self) -> None:
-        """Pass on what comes, until both sides have ended, or one of them for a while."""
+        """Forward bytes until both sides have closed, or one has and the other doesn't follow."""
         up, down = (asyncio.ensure_future(way) for way in (self._upwards(), self._downwards()))
         filling = asyncio.ensure_future(self.lanes["up"].fill(self._client[0]))
         self._tasks += [up, down, filling]
@@ -140,7 +144,7 @@ class Link:
                 await asyncio.wait({up, down}, timeout=None if up in done else LINGER)
         except Reply as reply:
             await self._answer(reply)
-            # What is left unread would make TCP send a reset, which may overtake the answer.
+            # If bytes are left unread, TCP sends a reset, which may overtake the response.
             await asyncio.wait({filling}, timeout=LINGER)
         finally:
             self._close()
@@ -150,7 +154,7 @@ class Link:
     async def _answer(self, reply: Reply) -> None:
         if reply.sentence:
             what = {"link": self.number, "body": reply.sentence}
-            self.proxy.transcript.say("note", "The workbench answered by itself", **what)
+            self.proxy.transcript.say("note", "The workbench responded itself", **what)
         with contextlib.suppress(OSError):
             self._client[1].write(reply.data)
             await self._client[1].drain()
@@ -161,7 +165,7 @@ class Link:
             try:
                 passed = self.conversation.up(data, by)
             except Unreadable as error:
-                raise refusal(400, f"This is no HTTP/1.1 request: {error}.") from None
+                raise refusal(400, f"This isn't a valid HTTP/1.1 request: {error}.") from None
             await self._to_app(passed)
         self._ended("The page")
         if self._app:
@@ -169,7 +173,7 @@ class Link:
                 self._app[1].write_eof()
 
     async def _frame_by_frame(self, way: str):
-        """Yield what goes one way. What the workbench puts in waits until no frame is half sent."""
+        """Yield the bytes of one direction. The workbench's own wait for the end of a frame."""
         late = self._late[way]
         async for data, by in self.lanes[way].drain():
             if by and not self._from[way] and not self.conversation.between(way):
@@ -195,11 +199,11 @@ class Link:
     async def _reach_app(self) -> Streams:
         app = self.proxy.app
         if not await app.ready():
-            raise refusal(503, f"The lesson's app does not run. {app.sentence}")
+            raise refusal(503, f"The lesson's app isn't running. {app.sentence}")
         try:
             return await asyncio.open_connection(HOST, app.port)
         except OSError as error:
-            raise refusal(502, f"The lesson's app does not take a connection: {error}.") from None
+            raise refusal(502, f"The lesson's app doesn't accept connections: {error}.") from None
 
     async def _downwards(self) -> None:
         async for data, by in self._frame_by_frame("down"):
@@ -215,11 +219,11 @@ class Link:
         self._who = self._who or who
 
     async def inject(self, way: str, data: bytes) -> None:
-        """Put bytes of the workbench's own into one direction."""
+        """Send bytes of the workbench's own in one direction."""
         await self.lanes[way].inject(data, WORKBENCH)
 
     def cut(self) -> None:
-        """End it as a network does that fails: a reset to both sides, and no word before."""
+        """Reset the connection on both sides, as a failing network does."""
         self._ended("The workbench")
         for streams in (self._client, self._app):
             if streams:
@@ -241,7 +245,7 @@ class Link:
 
 
 class Proxy:
-    """Takes connections on a port of this machine, and makes one to the app for each."""
+    """Accepts connections on a loopback port, and opens one to the app for each."""
 
     def __init__(self, app: App, transcript: Transcript, own: Own) -> None:
         self.app, self.transcript, self.faults = app, transcript, Faults()
@@ -261,7 +265,7 @@ class Proxy:
         await self._serve(self._link((reader, writer), guarded=True))
 
     async def connect(self) -> tuple[Link, Streams]:
-        """Return a new connection of the workbench's own, which no door looks at, and its end."""
+        """Open a connection of the workbench's own, which isn't checked. Return it and its end."""
         ours, theirs = socket.socketpair()
         end = await asyncio.open_connection(sock=ours)
         link = self._link(await asyncio.open_connection(sock=theirs), guarded=False)
@@ -285,14 +289,14 @@ class Proxy:
             self.transcript.touch()
 
     def cut(self) -> int:
-        """Cut every connection, and return how many there were."""
+        """Cut every connection, and return their number."""
         links = list(self.links.values())
         for link in links:
             link.cut()
         return len(links)
 
     async def close(self) -> None:
-        """Take no more connections, and end those that there are."""
+        """Stop accepting connections, and cut the open ones."""
         self._server.close()
         self.cut()
         if self._work:

@@ -1,7 +1,7 @@
-"""Read WebSocket frames as they are, right or wrong (RFC 6455, section 5).
+"""Read WebSocket frames, valid or not (RFC 6455, section 5).
 
-A library that speaks the protocol stops at the first fault, which is what one wants to see here.
-So the head is read by hand, and what is wrong with it is a note beside it.
+A library stops at the first invalid frame, which is the one to look at here. So the header is
+parsed by hand, and each fault becomes a note.
 """
 
 import codecs
@@ -14,14 +14,14 @@ from websockets.frames import CLOSE_CODE_EXPLANATIONS, Close, Frame, Opcode
 from course.workbench.transcript import Transcript
 
 NAMES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
-MOST = 16 * 2**20  # bytes of a frame; a longer one is passed on without being read
-KEEP = 16384  # bytes of it that are kept to be shown
-TITLE = 200  # characters of a message that stand in its line
+MOST = 16 * 2**20  # bytes of a frame; a longer one is forwarded without being read
+KEEP = 16384  # bytes of a frame that are kept to be shown
+TITLE = 200  # characters of a message in its title
 
 
 @dataclass
 class Head:
-    """What stands before a frame's payload."""
+    """A frame's header."""
 
     fin: bool
     rsv: tuple[bool, bool, bool]
@@ -34,7 +34,7 @@ class Head:
 
 @dataclass
 class Message:
-    """The message whose fragments are coming."""
+    """A fragmented message that isn't complete yet."""
 
     opcode: int
     data: bytes = b""
@@ -43,11 +43,46 @@ class Message:
 
 @dataclass
 class Reading:
-    """What is known of one frame."""
+    """A frame, and notes on it."""
 
     head: Head
     payload: bytes
     notes: list[str] = field(default_factory=list)
+
+
+class Raw:
+    """Bytes that can't be parsed: one entry that grows, however many there are."""
+
+    def __init__(self, transcript: Transcript, link: int, way: str, what: str) -> None:
+        self._transcript, self._what = transcript, what
+        self._about = {"link": link, "way": way}
+        self._begin("")
+
+    def _begin(self, note: str) -> None:
+        self._n = self._size = self._told = 0
+        self._body, self._note = b"", note
+
+    def add(self, data: bytes, note: str = "") -> None:
+        """Add bytes. Those with a note of their own begin a new entry."""
+        if not data:
+            return
+        if note and note != self._note:
+            self.tell()
+            self._begin(note)
+        self._size += len(data)
+        self._body += data[: KEEP - len(self._body)]
+        # At each doubling only, so that a long stream needs few reports.
+        if self._size >= 2 * self._told:
+            self.tell()
+
+    def tell(self) -> None:
+        """Bring the entry up to date."""
+        if self._size > self._told:
+            self._told = self._size
+            fields = [["note", self._note]] if self._note else []
+            title = f"{self._size:,} bytes that are not {self._what}"
+            more = self._about | {"size": self._size, "fields": fields, "body": shown(self._body)}
+            self._n = self._transcript.say("raw", title, n=self._n, **more)
 
 
 class Frames:
@@ -58,50 +93,50 @@ class Frames:
     ) -> None:
         self._transcript, self._link, self._way, self._inflate = transcript, link, way, inflate
         self._deflated = inflate is not None
+        self._raw = Raw(transcript, link, way, "a frame")
         self._buffer = bytearray()
         self._message: Message | None = None
-        self._lost = ""  # why these bytes are no frames any more
-        self.closed = 0  # the code of the close frame that went by; 1005 for one without
+        self._lost = ""  # why no more frames can be read
+        self.closed = 0  # the code of the close frame; 1005 if it had none
 
     @property
     def between(self) -> bool:
-        """Whether nothing of a frame has come that is not whole."""
+        """Whether the last frame is complete."""
         return not self._buffer
 
     def feed(self, data: bytes, by: str = "") -> None:
-        """Add bytes, and tell each frame that is whole."""
+        """Add bytes, and report each complete frame."""
         self._buffer += data
         while not self._lost and self._buffer:
             if self._buffer[:5] == b"HTTP/":
-                self._lost = "This is HTTP, in the middle of the frames. A client reports 1002."
+                self._lost = "This is HTTP, between frames. A client reports 1002."
                 break
             head = read_head(self._buffer)
             if head is None:
                 return
             if head.length > MOST:
-                self._lost = f"A frame of {head.length:,} bytes is begun. It is not read."
+                self._lost = f"A frame of {head.length:,} bytes is too long to be read here."
                 break
             if len(self._buffer) < head.size + head.length:
                 return
             payload = bytes(self._buffer[head.size : head.size + head.length])
             del self._buffer[: head.size + head.length]
             self._tell(Reading(head, unmask(payload, head.key)), by)
-        if self._lost and self._buffer:
+        if self._lost:
             self._say_raw(self._lost)
 
     def end(self) -> None:
-        """Tell what is left of a frame that never came whole."""
+        """Report the start of a frame whose rest never arrived."""
         if self._buffer:
             head = read_head(self._buffer)
             of = f" of {head.size + head.length:,}" if head else ""
-            self._say_raw(f"A frame that was cut: {len(self._buffer):,}{of} bytes came.")
+            self._say_raw(f"An incomplete frame: {len(self._buffer):,}{of} bytes arrived.")
+        self._raw.tell()
 
     def _say_raw(self, note: str) -> None:
         data = bytes(self._buffer)
         self._buffer.clear()
-        more = {"way": self._way, "size": len(data), "link": self._link}
-        more |= {"fields": [["note", note]], "body": shown(data[:KEEP])}
-        self._transcript.say("raw", f"{len(data):,} bytes that are no frame", **more)
+        self._raw.add(data, note)
 
     def _tell(self, reading: Reading, by: str) -> None:
         head = reading.head
@@ -115,7 +150,7 @@ class Frames:
         fields += [["note", note] for note in reading.notes]
         body = readable(head.opcode, reading.payload)
         if whole and whole.frames > 1:
-            fields.append(["message", f"whole now, of {whole.frames} frames"])
+            fields.append(["message", f"complete, in {whole.frames} frames"])
             body = readable(whole.opcode, whole.data)
         self._transcript.count(frames=1)
         size = head.size + head.length
@@ -128,7 +163,7 @@ class Frames:
         if head.opcode == Opcode.CLOSE:
             return f"close {close_words(payload)}"
         if head.opcode < 8 and not head.fin:
-            name += ", with more to come" if head.opcode == 0 else ", first fragment"
+            name += ", not the last" if head.opcode == 0 else ", first fragment"
         elif head.opcode == 0:
             name += ", the last"
         text = " ".join(shown(payload[: 4 * TITLE]).split())
@@ -136,7 +171,7 @@ class Frames:
         return f"{name}  {text}" if text else f"{name}, empty"
 
     def _open(self, reading: Reading) -> None:
-        """Take the compression off the payload."""
+        """Decompress the payload."""
         head = reading.head
         if not self._inflate or head.opcode not in (0, 1, 2):
             return
@@ -144,20 +179,24 @@ class Frames:
         try:
             reading.payload = bytes(self._inflate.decode(frame, max_size=MOST).data)
         except (ProtocolError, PayloadTooBig, AssertionError) as error:
-            reading.notes.append(f"It could not be decompressed: {error}. From here on none can.")
+            reading.notes.append(
+                f"Decompression failed: {error}. Later frames can't be decompressed either."
+            )
             self._inflate = None
 
     def _joined(self, reading: Reading) -> Message | None:
-        """Join fragments. Returns the message where this frame is its last."""
+        """Join fragments. Returns the message if this frame is its last."""
         head = reading.head
         if head.opcode >= 8:
             return None
         if head.opcode == 0 and self._message is None:
-            reading.notes.append("A continuation, where no message was begun.")
+            reading.notes.append("A continuation without a first frame: close 1002.")
             return None
         if head.opcode != 0:
             if self._message is not None:
-                reading.notes.append("A new message, before the last fragment of the one before.")
+                reading.notes.append(
+                    "A new message before the last fragment of the previous one: close 1002."
+                )
             self._message = Message(head.opcode)
         self._message.data += reading.payload[: KEEP - len(self._message.data)]
         self._message.frames += 1
@@ -165,12 +204,12 @@ class Frames:
             return None
         whole, self._message = self._message, None
         if whole.opcode == Opcode.TEXT and len(whole.data) < KEEP and not is_utf8(whole.data):
-            reading.notes.append("A text that is not UTF-8. It is answered by close 1007.")
+            reading.notes.append("Text that isn't UTF-8: close 1007.")
         return whole
 
 
 def read_head(data: bytes) -> Head | None:
-    """Return the head that the bytes begin with, or None where it is not whole yet."""
+    """Return the header at the start of the bytes, or None if it is incomplete."""
     if len(data) < 2:
         return None
     first, second = data[0], data[1]
@@ -187,30 +226,30 @@ def read_head(data: bytes) -> Head | None:
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
-    """Return the payload without its mask, or with one: it is the same."""
+    """Mask or unmask the payload: both are the same operation."""
     if not key or not payload:
         return payload
-    # As two great numbers, which is much faster than byte by byte.
+    # As two large integers, which is much faster than byte by byte.
     repeated = (key * (len(payload) // 4 + 1))[: len(payload)]
     number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
     return number.to_bytes(len(payload), "big")
 
 
 def faults(reading: Reading, way: str, deflated: bool) -> list[str]:
-    """Return what is wrong with a frame by itself."""
+    """Return the faults of a single frame."""
     head, found = reading.head, []
     if way == "up" and not head.masked:
-        found.append("Not masked. A client's frames have to be: close 1002.")
+        found.append("Not masked. A client must mask its frames: close 1002.")
     if way == "down" and head.masked:
-        found.append("Masked. A server's frames never are: close 1002.")
+        found.append("Masked. A server must not mask its frames: close 1002.")
     if head.opcode not in NAMES:
         found.append(f"Opcode {head.opcode} is reserved: close 1002.")
     if any(head.rsv[1:]) or (head.rsv[0] and not deflated):
-        found.append("A reserved bit is set, and no extension was agreed on: close 1002.")
+        found.append("A reserved bit is set without an extension: close 1002.")
     if head.opcode >= 8 and not head.fin:
-        found.append("A control frame cannot be a fragment: close 1002.")
+        found.append("A control frame must not be fragmented: close 1002.")
     if head.opcode >= 8 and head.length > 125:
-        found.append("A control frame carries at most 125 bytes: close 1002.")
+        found.append("A control frame has a payload of at most 125 bytes: close 1002.")
     if head.opcode == Opcode.CLOSE and reading.payload:
         try:
             Close.parse(reading.payload).check()
@@ -220,22 +259,22 @@ def faults(reading: Reading, way: str, deflated: bool) -> list[str]:
 
 
 def described(reading: Reading) -> list[list[str]]:
-    """Return a frame's fields in the order in which they stand on the wire."""
+    """Return a frame's fields in their order on the wire."""
     head = reading.head
     name = NAMES.get(head.opcode, "reserved")
-    fields = [["fin", "1, the last of its message" if head.fin else "0, more to come"]]
+    fields = [["fin", "1, the last of its message" if head.fin else "0, more frames follow"]]
     bits = "".join(str(int(bit)) for bit in head.rsv)
     fields.append(["rsv", bits + (", compressed" if head.rsv[0] and head.opcode < 8 else "")])
     fields.append(["opcode", f"{head.opcode:x}, {name}"])
     fields.append(["mask", f"1, key {head.key.hex(' ')}" if head.masked else "0"])
-    fields.append(["length", f"{head.length:,} bytes, after a head of {head.size}"])
+    fields.append(["length", f"{head.length:,} bytes, after a header of {head.size}"])
     if len(reading.payload) != head.length:
-        fields.append(["unpacked", f"{len(reading.payload):,} bytes"])
+        fields.append(["decompressed", f"{len(reading.payload):,} bytes"])
     return fields
 
 
 def close_code(payload: bytes) -> int:
-    """Return the code of a close frame; 1005 is how one without a code is read."""
+    """Return the code of a close frame, or 1005 if it has none."""
     return int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
 
 
@@ -250,7 +289,7 @@ def close_words(payload: bytes) -> str:
 
 
 def readable(opcode: int, payload: bytes) -> str:
-    """Return a payload as it is shown: text as text, bytes in hex."""
+    """Return a payload as the page shows it: text as text, bytes in hex."""
     if opcode == Opcode.CLOSE:
         return payload[2:].decode("utf-8", "replace")
     if opcode == Opcode.BINARY:
@@ -259,7 +298,7 @@ def readable(opcode: int, payload: bytes) -> str:
 
 
 def shown(data: bytes) -> str:
-    """Return bytes as text if they are text, a character at the end may be cut; else in hex."""
+    """Return bytes as text if they are UTF-8, apart from a cut last character; else in hex."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
@@ -267,7 +306,7 @@ def shown(data: bytes) -> str:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are whole text."""
+    """Whether the bytes are valid UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

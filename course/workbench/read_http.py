@@ -1,7 +1,7 @@
-"""Read what goes by on one connection: HTTP/1.1, streams of events, and then WebSocket frames.
+"""Read the bytes of one connection: HTTP/1.1, server-sent events, and WebSocket frames.
 
-It only looks: the bytes go on as they came. One thing is held back, the head of a request until it
-is whole, so that whoever keeps the door can read it before the app does.
+The bytes are forwarded unchanged. Only the head of a request is held back until it is complete, so
+that it can be checked before the app receives it.
 """
 
 import json
@@ -14,34 +14,34 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.headers import parse_extension
 
 from course.workbench.read_events import Events
-from course.workbench.read_frames import Frames, shown
+from course.workbench.read_frames import Frames, Raw, shown
 from course.workbench.transcript import Transcript
 
 KEEP = 16384  # bytes of a body that are kept to be shown
-HEAD = 2**20  # bytes of a head, after which it is none
-# What stands for a request whose real one was not HTTP.
+HEAD = 2**16  # bytes, the longest head that is read
+# Takes the place of a request that isn't HTTP.
 _ANY = h11.Request(method="GET", target="/", headers=[("Host", "any")])
 
 Door = Callable[[h11.Request], None]
 
 
 class Unreadable(Exception):
-    """What came in is not HTTP, and whoever keeps the door lets nothing else in."""
+    """The bytes aren't HTTP, and only HTTP may pass."""
 
 
 class Part:
-    """A request or an answer, as far as it has come."""
+    """A request or a response, as far as it has arrived."""
 
     def __init__(self, way: str, kind: str) -> None:
         self.way, self.kind = way, kind
         self.n = self.size = self.length = 0
         self.title, self.body, self.type = "", b"", ""
         self.fields: list[list[str]] = []
-        self.told = -1  # the size when it was told last
-        self.at = 0.0  # when it was told first
+        self.told = -1  # its size in the last report
+        self.at = 0.0  # the time of the first report
 
     def head(self, title: str, headers: object) -> None:
-        """Take the first line and the headers."""
+        """Set the first line and the headers."""
         self.title = title
         for name, value in headers:
             self.fields.append([name.decode("latin-1"), value.decode("latin-1")])
@@ -49,18 +49,18 @@ class Part:
                 self.type = value.decode("latin-1").lower()
 
     def add(self, data: bytes) -> None:
-        """Take more of the body."""
+        """Add to the body."""
         self.length += len(data)
         self.body += data[: KEEP - len(self.body)]
 
     def text(self) -> str:
-        """Return the body as it is shown."""
+        """Return the body as the page shows it."""
         more = self.length - len(self.body)
-        return shown(self.body) + (f"\n… and {more:,} bytes more" if more else "")
+        return shown(self.body) + (f"\n… and {more:,} more bytes" if more else "")
 
 
 class Exchange:
-    """A request, and the answer to it."""
+    """A request and its response."""
 
     def __init__(self) -> None:
         self.request = Part("up", "request")
@@ -72,22 +72,22 @@ class Exchange:
 
     @property
     def upgrades(self) -> bool:
-        """Whether it asks for another protocol."""
+        """Whether the request asks for another protocol."""
         headers = self.asked.headers if self.asked else []
         return any(name == b"upgrade" for name, _ in headers)
 
 
 class Parser:
-    """h11 for one message, that also says how many bytes each event took."""
+    """h11 for one message, which also reports the bytes of each event."""
 
     def __init__(self, role: type, data: bytes = b"") -> None:
         self._h11 = h11.Connection(role, max_incomplete_event_size=HEAD)
-        self.left = b""  # what was fed, and belongs to no event yet
+        self.left = b""  # bytes that aren't part of an event yet
         if data:
             self.feed(data)
 
     def expect(self, asked: h11.Request) -> None:
-        """Read an answer to this request: some have no body, by what was asked."""
+        """Read a response to this request, on which it depends whether there is a body."""
         headers = [("Host", "any")]
         if any(name == b"upgrade" for name, _ in asked.headers):
             headers += [("Upgrade", "websocket"), ("Connection", "Upgrade")]
@@ -100,7 +100,7 @@ class Parser:
         self._h11.receive_data(data)
 
     def next(self) -> tuple[object, bytes]:
-        """Return the next event, and the bytes that it took. Raises h11.RemoteProtocolError."""
+        """Return the next event and its bytes. Raises h11.RemoteProtocolError."""
         event = self._h11.next_event()
         rest = len(self._h11.trailing_data[0])
         took, self.left = self.left[: len(self.left) - rest], self.left[len(self.left) - rest :]
@@ -108,10 +108,10 @@ class Parser:
 
 
 class Conversation:
-    """Tells the transcript what one connection carries.
+    """Adds the messages of one connection to the transcript.
 
-    `door` is called with each request before its bytes go on, and may raise; without one, even what
-    is not HTTP goes on.
+    `door` is called with each request before it is forwarded, and may raise. Without a door, bytes
+    that aren't HTTP are forwarded, too.
     """
 
     def __init__(self, transcript: Transcript, link: int, door: Door | None = None) -> None:
@@ -119,16 +119,17 @@ class Conversation:
         self._asking = Parser(h11.SERVER)
         self._answering: Parser | None = None
         self._new = Exchange()
-        self._waiting: list[Exchange] = []  # asked, and not answered yet
-        self._held = b""  # what came after a request for an upgrade that is not answered yet
-        self._raw: set[str] = set()
+        self._waiting: list[Exchange] = []  # without a response yet
+        self._held = b""  # bytes after a request for an upgrade, until its response
+        self._raw: set[str] = set()  # the directions that carry no HTTP
+        self._bytes = {way: Raw(transcript, link, way, "a message") for way in ("up", "down")}
         self.frames: dict[str, Frames] = {}
         self.path = ""  # of the last request
 
     # Upwards
 
     def up(self, data: bytes, by: str = "") -> bytes:
-        """Read bytes for the app. Returns those that may go on now."""
+        """Read bytes for the app. Returns those to forward now."""
         if self.frames:
             self.frames["up"].feed(data, by)
             return data
@@ -163,7 +164,7 @@ class Conversation:
                     return passed
             else:
                 if self._new.asked:
-                    self._tell(self._new.request)
+                    self._tell(self._new.request, whole=False)
                 return passed
 
     def _not_http(self, error: Exception) -> bytes:
@@ -172,7 +173,7 @@ class Conversation:
         self._raw.add("up")
         self._waiting.append(self._new)
         self._new.asked = _ANY
-        self._say_raw("up", self._asking.left, f"It is no HTTP/1.1 request: {error}.")
+        self._say_raw("up", self._asking.left, f"This isn't a valid HTTP/1.1 request: {error}.")
         return self._asking.left
 
     def _ask(self, request: h11.Request, by: str) -> None:
@@ -190,7 +191,7 @@ class Conversation:
     # Downwards
 
     def down(self, data: bytes, by: str = "") -> bytes:
-        """Read bytes for the page. All of them go on."""
+        """Read bytes for the page, and return them."""
         if self.frames:
             self.frames["down"].feed(data, by)
         elif "down" in self._raw or by:
@@ -206,7 +207,9 @@ class Conversation:
                 parser.feed(data)
                 done = self._answer(self._waiting[0], parser)
             except (h11.RemoteProtocolError, RuntimeError) as error:
-                self._say_raw("down", parser.left, f"It is no HTTP/1.1 answer: {error}.")
+                self._say_raw(
+                    "down", parser.left, f"This isn't a valid HTTP/1.1 response: {error}."
+                )
                 self._raw.add("down")
                 return
             if not done or self.frames:
@@ -216,7 +219,7 @@ class Conversation:
             if not data:
                 return
         if data:
-            self._say_raw("down", data, "Nobody asked for this.")
+            self._say_raw("down", data, "No request asked for this.")
 
     def _parser(self, exchange: Exchange) -> Parser:
         if self._answering is None:
@@ -225,10 +228,10 @@ class Conversation:
         return self._answering
 
     def _answer(self, exchange: Exchange, parser: Parser) -> bool:
-        """Read on in an answer. Returns whether it is whole."""
+        """Continue to read a response. Returns whether it is complete."""
         while True:
             event, took = parser.next()
-            if not exchange.events:  # Else each event has a size of its own.
+            if not exchange.events:  # Each server-sent event has its own size.
                 exchange.answer.size += len(took)
             if isinstance(event, h11.InformationalResponse | h11.Response):
                 self._status(exchange, event)
@@ -242,18 +245,18 @@ class Conversation:
                 return True
             else:
                 if exchange.status >= 200:
-                    self._tell(exchange.answer)
+                    self._tell(exchange.answer, whole=isinstance(event, h11.ConnectionClosed))
                 return isinstance(event, h11.ConnectionClosed)
 
     def _status(self, exchange: Exchange, event: object) -> None:
         part = exchange.answer
-        if exchange.status:  # An answer after 100 Continue.
+        if exchange.status:  # A response after 100 Continue.
             exchange.answer = part = Part("down", "response")
         exchange.status = event.status_code
         reason = event.reason.decode("latin-1")
         part.head(f"{event.status_code} {reason}".strip(), event.headers.raw_items())
         waited = time.monotonic() - exchange.start
-        about = [["answer to", exchange.request.title], ["after", f"{waited * 1000:,.1f} ms"]]
+        about = [["response to", exchange.request.title], ["after", f"{waited * 1000:,.1f} ms"]]
         part.fields = about + part.fields
         if part.type.startswith("text/event-stream"):
             exchange.events = Events(self._transcript, self.link)
@@ -271,10 +274,10 @@ class Conversation:
         if useless:
             self._transcript.count(useless=1)
         if not exchange.events:
-            self._tell(exchange.answer, useless)
+            self._tell(exchange.answer, useless=useless)
 
     def _switch(self, answer: object, rest: bytes) -> None:
-        """From here on there are frames, in both directions."""
+        """Read frames from here on, in both directions."""
         up, down = inflaters(answer.headers)
         self.frames = {
             "up": Frames(self._transcript, self.link, "up", up),
@@ -285,11 +288,11 @@ class Conversation:
             self.frames["down"].feed(rest)
 
     def between(self, way: str) -> bool:
-        """Whether no frame is half sent that way."""
+        """Whether the last frame in this direction is complete."""
         return way not in self.frames or self.frames[way].between
 
     def released(self) -> bytes:
-        """Return what was held until it was clear what it is."""
+        """Return the bytes that were held until the response to an upgrade."""
         if not self._held or (self._waiting and not self.frames):
             return b""
         held, self._held = self._held, b""
@@ -298,26 +301,35 @@ class Conversation:
     # The end
 
     def end(self, who: str) -> None:
-        """Tell what became of what was not whole. `who` ended the connection."""
+        """Report what is incomplete. `who` ended the connection."""
         if not self.frames and self._answering and "down" not in self._raw:
             self._answers(b"")
+        if self._new.asked and "up" not in self._raw:
+            self._tell(self._new.request)
         for exchange in self._waiting:
+            if exchange.status >= 200 and not exchange.events:
+                self._tell(exchange.answer)
             title = exchange.request.title
-            what = "The stream ended" if exchange.events else "The answer did not come whole"
-            self._say("end", f"{who} ended the connection", fields=[["so", f"{what}: {title}"]])
+            what = "The stream ended" if exchange.events else "The response is incomplete"
+            self._say("end", f"{who} ended the connection", fields=[["result", f"{what}: {title}"]])
+        for raw in self._bytes.values():
+            raw.tell()
         for frames in self.frames.values():
             frames.end()
         if self.frames:
             codes = [frames.closed for frames in self.frames.values() if frames.closed]
             seen = codes[0] if codes else 1006
-            why = "" if codes else ", because no close frame went by"
+            why = "" if codes else ", because there was no close frame"
             fields = [["both sides see", f"{seen}{why}"]]
             self._say("end", f"{who} ended the connection", fields=fields)
 
     # Telling
 
-    def _tell(self, part: Part, useless: bool = False) -> None:
+    def _tell(self, part: Part, whole: bool = True, useless: bool = False) -> None:
+        """Report a part that is complete, or has doubled since the last report."""
         if part.told == part.size and not useless:
+            return
+        if not whole and part.size < 2 * part.told:
             return
         part.told = part.size
         part.at = part.at or self._transcript.clock()
@@ -331,18 +343,14 @@ class Conversation:
         part.n = self._say(part.kind, part.title, n=part.n, useless=useless, **more)
 
     def _say_raw(self, way: str, data: bytes, note: str = "") -> None:
-        if data:
-            fields = [["note", note]] if note else []
-            title = f"{len(data):,} bytes that are no message"
-            more = {"way": way, "size": len(data), "fields": fields, "body": shown(data[:KEEP])}
-            self._say("raw", title, **more)
+        self._bytes[way].add(data, note)
 
     def _say(self, kind: str, title: str, **more: object) -> int:
         return self._transcript.say(kind, title, link=self.link, **more)
 
 
 def is_useless(exchange: Exchange) -> bool:
-    """Whether an answer to a GET brought nothing: 304, 204, or an empty list."""
+    """Whether a response to a GET has no news: 304, 204, or an empty list."""
     if not exchange.asked or exchange.asked.method != b"GET":
         return False
     if exchange.status in (204, 304):
@@ -355,7 +363,7 @@ def is_useless(exchange: Exchange) -> bool:
 
 
 def inflaters(headers: object) -> list[PerMessageDeflate | None]:
-    """Return what takes the compression off frames, upwards and downwards; None for none."""
+    """Return the decompressors of frames to the app and to the page, or None if uncompressed."""
     agreed: dict[str, str | None] | None = None
     for name, value in headers:
         if name == b"sec-websocket-extensions":

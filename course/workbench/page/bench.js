@@ -1,10 +1,10 @@
-// The workbench's page: shows the wire as it comes, and asks for what the buttons say.
-// Whatever went over the wire is set as text, never as HTML.
+// The workbench's page: shows the wire live, and sends the commands of its buttons.
+// Data from the wire is set as text, never as HTML.
 
 const MOST = 2000; // rows; the oldest go first
 const $ = (id) => document.getElementById(id);
 
-// Asking the workbench
+// Commands
 
 async function ask(name, what = {}) {
   let answer;
@@ -15,7 +15,7 @@ async function ask(name, what = {}) {
       body: JSON.stringify(what),
     });
   } catch {
-    return say("The workbench has ended. Start it again, and open its new address.", true);
+    return say("The workbench has stopped. Start it again, and open its new address.", true);
   }
   const type = answer.headers.get("Content-Type") ?? "";
   const said = type.includes("json") ? (await answer.json()).said : await answer.text();
@@ -38,7 +38,7 @@ function element(tag, className = "", text = "") {
   return made;
 }
 
-const PREVIEWED = new Set(["request", "response", "event", "note"]); // A frame's title has it.
+const PREVIEWED = new Set(["request", "response", "event", "note"]); // A frame's title already shows its text.
 const size = (bytes) => (bytes ? `${bytes.toLocaleString("en")} B` : "");
 const arrows = { up: "→", down: "←", "": "·" };
 const words = { up: "to the app", down: "to the page", "": "" };
@@ -82,7 +82,7 @@ function details(entry) {
     body.setAttribute("aria-label", "Body");
     more.append(body);
   }
-  if (!entry.fields.length && !entry.body) more.append("There is nothing else in it.");
+  if (!entry.fields.length && !entry.body) more.append("No more details.");
   return more;
 }
 
@@ -101,8 +101,12 @@ function show(entry) {
   const focused = box.firstElementChild === document.activeElement;
   box.replaceChildren(summary(entry));
   if (focused) box.firstElementChild.focus();
-  // Details are made when somebody opens them: a poll a second is a lot of rows.
-  box.ontoggle = () => box.open && box.children.length === 1 && box.append(details(entry));
+  // Create details only when a row is opened: polling makes many rows.
+  box.ontoggle = () => {
+    if (!box.open || box.children.length > 1) return;
+    box.append(details(entry));
+    row.scrollIntoView({ block: "nearest" });
+  };
   if (box.open) box.append(details(entry));
 }
 
@@ -131,7 +135,7 @@ function showCounts(counts) {
   }
 }
 
-// What is beside the wire
+// The app, the network and the connections
 
 let shown = {};
 const changed = (name, value) => {
@@ -140,11 +144,14 @@ const changed = (name, value) => {
   shown[name] = text;
   return is;
 };
-const STATES = { starting: "starting", ready: "running", broken: "does not run", ended: "ended" };
+const STATES = { starting: "starting", ready: "running", broken: "not running", ended: "ended" };
+
+// A title is Markdown: what is between backticks is code.
+const marked = (title) => title.split("`").map((part, place) => (place % 2 ? element("code", "", part) : part));
 
 function showState(state) {
   document.title = `${state.lesson.slug} · workbench`;
-  $("lesson").textContent = state.lesson.title;
+  $("lesson").replaceChildren(...marked(state.lesson.title));
   $("folder").textContent = state.folder;
   $("address").textContent = state.address;
   if (changed("app", state.app)) showApp(state.app);
@@ -160,7 +167,7 @@ function showApp(app) {
   $("state").textContent = STATES[app.state];
   $("state").classList.toggle("bad", bad);
   $("fault").hidden = !bad;
-  $("sentence").textContent = bad ? `The app does not run, and no old one in its place. ${app.sentence}` : "";
+  $("sentence").textContent = bad ? `The app isn't running, not even its previous version. ${app.sentence}` : "";
   $("trace").textContent = app.trace;
   $("trace").hidden = !app.trace;
 }
@@ -198,14 +205,14 @@ function showLinks(links) {
   const kinds = links.map((link) => [link.link, `#${link.link} ${link.websocket ? "WebSocket" : "HTTP"} ${link.path}`]);
   const open = links.filter((link) => link.websocket).map((link) => link.link);
   const chosen = $("link").value;
-  showChoices($("link"), kinds.length ? kinds : [["", "there is none: open one"]]);
+  showChoices($("link"), kinds.length ? kinds : [["", "none: open one first"]]);
   if (!links.some((link) => String(link.link) === chosen) && open.length) $("link").value = open.at(-1);
 }
 
 // Recordings
 
 let live = true;
-let kept = { entries: [], counts: null }; // what came while a recording is shown
+let kept = { entries: [], counts: null }; // live entries while a recording is shown
 let again = null;
 let timer = 0;
 
@@ -220,7 +227,7 @@ async function listRecordings() {
   const answer = await fetch("recordings");
   if (!answer.ok) return;
   const names = await answer.json();
-  showChoices($("recordings"), [["", "the wire as it is"], ...names.map((name) => [name, name])]);
+  showChoices($("recordings"), [["", "live"], ...names.map((name) => [name, name])]);
 }
 
 async function choose() {
@@ -238,7 +245,8 @@ async function choose() {
   $("play").hidden = false;
   empty();
   showAll(again);
-  say(`This is ${name}. The wire as it is goes on behind it.`);
+  const part = found.omitted ? ` Only its last ${again.length.toLocaleString("en")} entries are shown, of ${(again.length + found.omitted).toLocaleString("en")}.` : "";
+  say(`Showing ${name}.${part} Live traffic continues in the background.`);
 }
 
 function backToLive() {
@@ -266,9 +274,9 @@ function play() {
 // Sending
 
 const FRAMES = ["text", "bytes", "fragments", "ping", "close", "broken", "raw"];
-const LABELS = { request: "Request, as it stands on the wire", bytes: "Bytes, such as 48 69", raw: "Bytes, such as 81 02 48 69", close: "Reason" };
+const LABELS = { request: "Request, as sent", bytes: "Bytes, such as 48 69", raw: "Bytes, such as 81 02 48 69", close: "Reason" };
 
-// What was written last for each sort of text, so that none is sent as another.
+// The last text of each sort, so that a change of the sort doesn't lose it.
 const drafts = { request: "", text: "", hex: "81 02 48 69", reason: "" };
 const SORTS = { request: "request", bytes: "hex", raw: "hex", close: "reason" };
 let sort = "";
@@ -300,7 +308,7 @@ function send(event) {
   });
 }
 
-// Beginning
+// Start
 
 function listen() {
   const source = new EventSource("events");
@@ -319,7 +327,7 @@ function listen() {
   };
   source.onerror = () => {
     first = true;
-    $("state").textContent = "the workbench has ended";
+    $("state").textContent = "workbench stopped";
     $("state").classList.add("bad");
     shown = {};
   };

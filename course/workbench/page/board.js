@@ -1,9 +1,9 @@
-// A message board, or an echo console, for whatever the lesson's app has.
-// It speaks to the app alone, by the address that it comes from itself: all of it goes by on the wire.
+// A message board or an echo console, chosen by the routes of the lesson's app.
+// It sends requests only to its own origin, the proxy, so the wire shows all of them.
 
 const $ = (id) => document.getElementById(id);
-const WAYS = { hand: "hand", poll: "polling", wait: "long polling", events: "event stream", socket: "WebSocket" };
-const WAIT = 20; // seconds that a long poll asks for
+const WAYS = { hand: "on demand", poll: "polling", wait: "long polling", events: "event stream", socket: "WebSocket" };
+const WAIT = 20; // seconds, the wait that a long poll asks for
 
 const kind = await (await fetch("kind.json")).json();
 
@@ -105,7 +105,7 @@ function stream() {
     show(message);
     board.after = Math.max(board.after, message.id ?? 0);
   };
-  source.onerror = () => tell("The stream was lost. The browser tries again by itself.", true);
+  source.onerror = () => tell("The stream was lost. The browser reconnects.", true);
   return () => source.close();
 }
 
@@ -115,9 +115,9 @@ function talk() {
   board.socket = socket;
   let left = false;
   socket.onopen = () => tell(`Open${socket.protocol ? `, ${socket.protocol}` : ""}.`);
-  socket.onmessage = (event) => hear(socket, event.data);
+  socket.onmessage = (event) => receive(socket, event.data);
   socket.onclose = (event) => {
-    if (!left) tell(`Closed: ${event.code}${event.reason ? `, ${event.reason}` : ""}. Go opens it again.`, true);
+    if (!left) tell(`Closed: ${event.code}${event.reason ? `, ${event.reason}` : ""}. Click Open to connect again.`, true);
   };
   return () => {
     left = true;
@@ -126,12 +126,12 @@ function talk() {
   };
 }
 
-function hear(socket, data) {
+function receive(socket, data) {
   let said;
   try {
     said = JSON.parse(data);
   } catch {
-    return tell(`That is no JSON: ${String(data).slice(0, 100)}`, true);
+    return tell(`This isn't JSON: ${String(data).slice(0, 100)}`, true);
   }
   if (said.type === "welcome") {
     socket.send(JSON.stringify({ type: "history", id: crypto.randomUUID(), after: board.after }));
@@ -170,7 +170,7 @@ function enter() {
 
 async function post(text) {
   if (way() === "socket") {
-    if (board.socket?.readyState !== WebSocket.OPEN) throw new Error("It is not open. Go opens it.");
+    if (board.socket?.readyState !== WebSocket.OPEN) throw new Error("The WebSocket isn't open. Click Open.");
     return board.socket.send(JSON.stringify({ type: "post", id: crypto.randomUUID(), text }));
   }
   const answer = await fetch(url(), {
@@ -199,17 +199,17 @@ function connect() {
   };
   socket.onclose = (event) => {
     if (socket !== echoing) return;
-    tell(`Closed: ${event.code}${event.reason ? `, ${event.reason}` : ""}. Go opens it again.`, event.code !== 1000);
+    tell(`Closed: ${event.code}${event.reason ? `, ${event.reason}` : ""}. Click Open to connect again.`, event.code !== 1000);
   };
 }
 
 async function echo(text) {
-  if (echoing?.readyState !== WebSocket.OPEN) throw new Error("It is not open. Go opens it.");
+  if (echoing?.readyState !== WebSocket.OPEN) throw new Error("The WebSocket isn't open. Click Open.");
   echoing.send(text);
   put(line("you", "text", text, true));
 }
 
-// Beginning
+// Start
 
 const isBoard = kind.page === "board";
 for (const part of document.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== kind.page;
