@@ -1,1 +1,1 @@
-"""What a lesson is: its homes, its page, its regions, and what a machine needs for it."""
+"""Read a lesson: its files, its page, its regions, and what it needs on this machine."""

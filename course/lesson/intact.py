@@ -1,4 +1,4 @@
-"""Whether the course's own files are as git has them: an edited grader or answer may mislead."""
+"""Find the course's own files that were edited: an edited grader or answer may mislead."""
 
 import subprocess
 from pathlib import Path
@@ -7,9 +7,9 @@ OWN = ("course", "tests", "solutions", "pyproject.toml", "requirements.txt")
 
 
 def edited(root: Path, *paths: str) -> list[str]:
-    """Return the tracked files below these paths, or all of the course's, that git sees changed.
+    """Return the changed files, as git reports them, below these paths or in the whole course.
 
-    Returns none if git can't say, for example in a copy without its repository.
+    The list is empty if git can't report them, for example in a copy without its repository.
     """
     command = ["git", "diff", "--name-only", "-z", "HEAD", "--", *(paths or OWN)]
     try:
@@ -20,7 +20,7 @@ def edited(root: Path, *paths: str) -> list[str]:
 
 
 def advice(names: list[str]) -> str:
-    """Return a sentence on edited files, with the command that restores them; "" without any."""
+    """Return a sentence on the edited files and how to restore them, or "" if there are none."""
     if not names:
         return ""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,9 +1,9 @@
-"""What lessons there are. There is no manifest: the tree of the course says it.
+"""Find the course's lessons in its folders. No manifest lists them.
 
-One slug has one home in each tree: `08_broadcast` is `docs/lessons/08_broadcast.md`,
+A lesson's slug names its files in each tree: `08_broadcast` is `docs/lessons/08_broadcast.md`,
 `lessons/08_broadcast/`, `solutions/08_broadcast/`, `tests/test_08_broadcast.py` and
-`tests/answers/08_broadcast.toml`. The number is the order, the page's H1 the title, its
-description the goal; the tests name the tasks, and the page holds their hints.
+`tests/answers/08_broadcast.toml`. Its number is the lesson's place in the course. The page's H1 is
+the title and its description the goal. The tests name the tasks, and the page has their hints.
 """
 
 import ast
@@ -17,31 +17,31 @@ from pathlib import Path
 from course.lesson.page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
-# Two threads in ast.parse() can disturb each other: on Python 3.11 it ends in a SystemError.
+# ast.parse() isn't thread-safe on Python 3.11: two calls at once can raise SystemError.
 _PARSING = threading.Lock()
 SLUG = re.compile(r"([0-9]{2})_([a-z][a-z0-9_]*)")
 
 
 def pictures(root: Path) -> Path:
-    """Return the folder for screenshots of what a browser showed when a task failed."""
+    """Return the folder for screenshots of the browser when a task failed."""
     return root / ".course" / "pictures"
 
 
 class UnknownLesson(LookupError):
-    """No lesson has this name. `nearest` is the slug that is most like it, or ""."""
+    """No lesson has this name. `nearest` is the most similar slug, or ""."""
 
     def __init__(self, name: str, nearest: str = "") -> None:
         super().__init__(name, nearest)
         self.name, self.nearest = name, nearest
 
     def __str__(self) -> str:
-        advice = f"Did you mean {self.nearest}?" if self.nearest else "There are no lessons here."
-        return f"There is no lesson {self.name!r}. {advice}"
+        advice = f"Did you mean {self.nearest}?" if self.nearest else "No lessons were found."
+        return f"No lesson is called {self.name!r}. {advice}"
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to be done in a lesson. `needs` are the tasks without which it says nothing."""
+    """A task of a lesson. `needs` are the tasks that must pass before it is graded."""
 
     id: str
     title: str
@@ -51,14 +51,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson, by its slug. Its homes are paths below `root`, and may be missing."""
+    """A lesson, by its slug. Its files are below `root`, and may be missing."""
 
     slug: str
     root: Path = ROOT
 
     @property
     def number(self) -> int:
-        """Its place in the course, counting from 1."""
+        """The lesson's place in the course, counting from 1."""
         return int(self.slug[:2])
 
     @property
@@ -68,7 +68,7 @@ class Lesson:
 
     @property
     def page(self) -> Path:
-        """The page to read."""
+        """The lesson's page on the site, in Markdown."""
         return self.root / "docs" / "lessons" / f"{self.slug}.md"
 
     @property
@@ -83,21 +83,21 @@ class Lesson:
 
     @property
     def test(self) -> Path:
-        """The tests that grade it."""
+        """The tests that grade the lesson."""
         return self.root / "tests" / f"test_{self.slug}.py"
 
     @property
     def answers(self) -> Path:
-        """The wrong and right answers that judge its tests."""
+        """The wrong and right answers that test the lesson's grader."""
         return self.root / "tests" / "answers" / f"{self.slug}.toml"
 
     @property
     def homes(self) -> tuple[Path, ...]:
-        """All five of them."""
+        """The five paths above."""
         return self.page, self.lesson, self.solution, self.test, self.answers
 
     def read_page(self) -> Page:
-        """Return the page, or an empty one where there is none."""
+        """Return the page, or an empty one if the file is missing."""
         return Page(self.page.read_text("utf-8") if self.page.is_file() else "")
 
     @property
@@ -116,7 +116,7 @@ class Lesson:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it needs beyond the packages, by the names of needs.py: the page's `needs`."""
+        """What the lesson needs besides the packages: the page's `needs`, as in needs.py."""
         return tuple(re.findall(r"\w+", self.read_page().front.get("needs", "")))
 
     @property
@@ -146,7 +146,7 @@ class Lesson:
         return ""
 
     def hints(self, task_id: str) -> list[str]:
-        """Return the task's hints, as Markdown, from the nudge to the last."""
+        """Return the task's hints in order, as Markdown."""
         page = self.read_page()
         heading = next((h for h in page.headings if h.id == task_id), None)
         below = page.section(heading) if heading else ()
@@ -154,7 +154,7 @@ class Lesson:
 
 
 def lessons(root: Path = ROOT) -> list[Lesson]:
-    """Return every lesson that has tests or a solution, in the order of the course."""
+    """Return every lesson that has tests or a solution, by its number."""
     slugs = {path.stem.removeprefix("test_") for path in (root / "tests").glob("test_*.py")}
     slugs |= {path.name for path in (root / "solutions").glob("*") if path.is_dir()}
     return [Lesson(slug, root) for slug in sorted(slugs) if SLUG.fullmatch(slug)]
@@ -176,7 +176,7 @@ def find(name: str, root: Path = ROOT) -> Lesson:
 
 
 def _nearest(wanted: str, known: list[Lesson]) -> str:
-    """Return the slug of the lesson whose name or number is most like what was asked for."""
+    """Return the slug of the lesson whose name or number is most similar to `wanted`."""
     if not known:
         return ""
     if wanted.isdecimal():
@@ -200,7 +200,7 @@ def unreadable(test: Path, error: BaseException, line: int = 0) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _tasks_in(source: str, name: str) -> tuple[Task, ...]:
-    """Return the tasks that a test file names. Raises SyntaxError where it does not parse."""
+    """Return the tasks that a test file names. Raises SyntaxError if it doesn't parse."""
     tasks: dict[str, Task] = {}
     for call in task_decorators(ast.parse(source, name).body):
         task = _task(call)
@@ -210,14 +210,14 @@ def _tasks_in(source: str, name: str) -> tuple[Task, ...]:
 
 
 def task_decorators(body: list[ast.stmt]) -> list[ast.Call]:
-    """Return the calls of `@task(...)` that stand above a module's functions, in order."""
+    """Return the `@task(...)` decorators of a module's functions, in order."""
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     calls = [d for f in functions for d in f.decorator_list if isinstance(d, ast.Call)]
     return [call for call in calls if getattr(call.func, "id", "") == "task" and call.args]
 
 
 def _task(call: ast.Call) -> Task:
-    """Return the task that a decorator names, without importing the tests."""
+    """Return the task that a decorator names. The tests are parsed and not imported."""
     values = dict(zip(("id", "title", "points"), map(ast.literal_eval, call.args), strict=False))
     values |= {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
     needs = values.get("needs", ())

@@ -1,7 +1,7 @@
-"""What a lesson may need beyond the packages of requirements.txt, and where this machine has it.
+"""Find what a lesson may need besides the packages in requirements.txt, such as a browser.
 
-A page's front matter names it: `needs: [browser]`. The doctor reports it for each lesson, and a
-test that asks for it where it is missing is skipped with the advice given here.
+A page's front matter names it: `needs: [browser]`. The doctor reports it for each lesson. If it
+is missing, a test that asks for it is skipped with the advice given here.
 """
 
 import shutil
@@ -22,27 +22,27 @@ BROWSERS = {
         r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
     ),
 }
-# Debian's package and the one that Chrome for Testing brings have these names on PATH.
+# The names of the command in Debian's package and in Chrome for Testing.
 SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where a need was found, or "", and what to do where it is missing."""
+    """Where a need was found, or "", and what to do if it is missing."""
 
     where: str
     advice: str
 
 
 def browser() -> Found:
-    """Look for a browser that Playwright can drive."""
+    """Find a browser that Playwright can drive."""
     known = BROWSERS.get(sys.platform, BROWSERS["linux"])
     where = next((path for name in known if (path := shutil.which(name))), "")
-    return Found(where, "Install Chromium, Chrome or Edge; what needs one is skipped until then.")
+    return Found(where, "Install Chromium, Chrome or Edge. Tasks that need one are skipped.")
 
 
 def headless_shell() -> str:
-    """Return where Chromium's headless shell is, or "".
+    """Return the path of Chromium's headless shell, or "".
 
     It opens a page in a third of the time, but has no back-forward cache and no window.
     """

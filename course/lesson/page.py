@@ -1,4 +1,4 @@
-"""Read a page of the site as far as the course needs it: headings, boxes, listings, prose."""
+"""Read the parts of a page that the course needs: headings, boxes, fenced blocks, prose."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _BOX = re.compile(
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading. `id` is what stands after `#` in its attribute list, or ""."""
+    """A heading. `id` is the id in its attribute list, or ""."""
 
     line: int
     level: int
@@ -23,7 +23,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Box:
-    """An admonition: `sign` is `???` where it is closed. `text` is what it holds, dedented."""
+    """An admonition: `sign` is `???` if it is closed. `text` is its dedented content."""
 
     line: int
     last: int
@@ -35,7 +35,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Fence:
-    """A fenced block: `info` is all that stands after its backticks."""
+    """A fenced block: `info` is the rest of its opening line after the backticks."""
 
     line: int
     last: int
@@ -44,13 +44,13 @@ class Fence:
 
     @property
     def language(self) -> str:
-        """The language it is coloured as, or ""."""
+        """The language for syntax highlighting, or ""."""
         match = re.match(r"(?:\{ *\.)?([\w+-]+)(?![\w=])", self.info)
         return match[1] if match else ""
 
     @property
     def title(self) -> str:
-        """The title shown above it, or ""."""
+        """The title shown above the block, or ""."""
         match = re.search(r'\btitle="([^"]*)"', self.info)
         return match[1] if match else ""
 
@@ -63,12 +63,12 @@ class Page:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The page's lines, without their ends."""
+        """The page's lines, without line endings."""
         return self.text.split("\n")
 
     @cached_property
     def front(self) -> dict[str, str]:
-        """The front matter's `key: value` lines. A value has to fit in its line."""
+        """The front matter's `key: value` lines. A value must be on its key's line."""
         if self.lines[0].rstrip() != "---" or "---" not in self.lines[1:]:
             return {}
         block = self.lines[1 : self.lines.index("---", 1)]
@@ -77,7 +77,7 @@ class Page:
 
     @cached_property
     def fences(self) -> list[Fence]:
-        """The fenced blocks, in order, wherever they stand."""
+        """The fenced blocks, in order, also those inside a box."""
         found, opened = [], None
         for number, line in enumerate(self.lines, 1):
             match = _FENCE.fullmatch(line)
@@ -117,7 +117,7 @@ class Page:
 
     @cached_property
     def boxes(self) -> list[Box]:
-        """The admonitions, in order; one inside another comes after it."""
+        """The admonitions, in order of their first lines."""
         matches = [(number, _BOX.fullmatch(line.rstrip())) for number, line in self.prose]
         return [self._box(number, match) for number, match in matches if match]
 

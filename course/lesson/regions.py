@@ -1,4 +1,4 @@
-"""Marked regions of a solution, and what becomes of them in a starter.
+"""Marked regions of a solution, and the starter that is written from them.
 
 In a solution:
 
@@ -7,13 +7,13 @@ In a solution:
         client.send(message)
     # --8<-- [end:publish]
 
-In the starter that is written from it:
+In the starter:
 
     # TODO(publish): Send the message to every client in the room.
     ...
     # END(publish)
 
-A region without a sentence only names code: a starter keeps its body and loses its markers.
+A region without a sentence only names code: the starter has its body without the markers.
 """
 
 import re
@@ -23,7 +23,7 @@ from functools import cache
 
 _HASH, _SLASHES, _STARS, _HTML = ("#", ""), ("//", ""), ("/*", "*/"), ("<!--", "-->")
 
-# The signs that open and close a comment, in each kind of file that may have markers.
+# How a comment opens and closes, in each type of file that may have markers.
 COMMENTS = {
     **dict.fromkeys((".py", ".toml", ".sh", ".conf", ".cfg", ".ini", ".yml", ".yaml"), (_HASH,)),
     ".js": (_SLASHES, _STARS),
@@ -31,7 +31,7 @@ COMMENTS = {
     ".html": (_HTML, _SLASHES, _STARS),
 }
 
-# What stands for the missing code, where a block without any would not compile.
+# The placeholder for the missing code, for languages in which an empty block doesn't compile.
 BLANK = {".py": "..."}
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*")
@@ -41,7 +41,7 @@ _MEANT_AS_MARKER = re.compile(r"8<-+\s*\[\s*(start|end)\b", re.IGNORECASE)
 
 
 class MarkerError(Exception):
-    """A marker is wrong. As text it names the file, the line, and what to do."""
+    """A marker is wrong. The message names the file and the line, and says what to do."""
 
     def __init__(self, file: str, line: int, problem: str) -> None:
         super().__init__(file, line, problem)
@@ -54,10 +54,10 @@ class MarkerError(Exception):
 
 @dataclass(frozen=True)
 class Region:
-    """A named part of a file. `first` and `last`, the lines of its two markers, count from 1."""
+    """A named part of a file, from the marker in line `first` to that in line `last`."""
 
     name: str
-    sentence: str  # What the learner is asked for; "" where the region only names code.
+    sentence: str  # What the learner is to write; "" if the region only names code.
     file: str
     indent: str
     first: int
@@ -66,7 +66,7 @@ class Region:
 
     @property
     def task(self) -> str:
-        """The id of the task that the region is a part of: its name up to the first hyphen."""
+        """The id of the region's task: the region's name up to the first hyphen."""
         return self.name.partition("-")[0]
 
 
@@ -86,21 +86,21 @@ class _Mark:
 def regions(text: str, suffix: str, file: str = "") -> list[Region]:
     """Return the regions of a solution's file, in order.
 
-    `suffix` is the file's (".py") and says how its comments look; `file` names it in errors.
-    Raises MarkerError for a missing end, nesting, a name used twice or spelled wrongly.
+    `suffix` is the file's, such as ".py", and decides what its comments look like. `file` is its
+    name in errors. Raises MarkerError for a missing end, nesting, or a duplicate or invalid name.
     """
     lines = text.split("\n")
     return [_region(start, end, lines, file) for start, end in _pairs(lines, suffix, file)]
 
 
 def replace(text: str, suffix: str, name: str, code: str, file: str = "") -> str:
-    """Return the text with the region's body replaced by `code`, brought to the markers' indent.
+    """Return the text with the region's body replaced by `code`, at the markers' indent.
 
-    Raises MarkerError where there is no such region, or where a marker is wrong.
+    Raises MarkerError if the region doesn't exist, or if a marker is wrong.
     """
     found = next((r for r in regions(text, suffix, file) if r.name == name), None)
     if found is None:
-        raise MarkerError(file, 0, f"there is no region {name}. Is its name misspelled?")
+        raise MarkerError(file, 0, f"no region is called {name}. Is the name misspelled?")
     body = textwrap.indent(textwrap.dedent(code).strip("\n"), found.indent)
     lines = text.split("\n")
     lines[found.first : found.last - 1] = body.split("\n") if body else []
@@ -108,14 +108,14 @@ def replace(text: str, suffix: str, name: str, code: str, file: str = "") -> str
 
 
 def starter(text: str, suffix: str, file: str = "") -> str:
-    """Return what a learner starts from: every region that has a sentence is now a TODO.
+    """Return the starter: a TODO replaces every region that has a sentence.
 
-    Raises MarkerError where a marker is wrong.
+    Raises MarkerError if a marker is wrong.
     """
     lines = text.split("\n")
     for start, end in reversed(_pairs(lines, suffix, file)):
         body = _todo(start, suffix) if start.sentence else lines[start.line : end.line - 1]
-        # The empty lines on the two sides of a marker that is gone would be one gap.
+        # Without the marker, the empty lines before and after it would make one wide gap.
         while body and not body[-1].strip() and not "".join(lines[end.line : end.line + 1]).strip():
             body.pop()
         lines[start.line - 1 : end.line] = body
@@ -132,7 +132,7 @@ def without_markers(text: str, suffix: str) -> str:
 def todos(text: str, suffix: str, file: str = "") -> list[Region]:
     """Return the regions of a learner's file, each from `TODO(name)` to `END(name)`.
 
-    One that has lost either comment is left out: a learner may delete what is done.
+    A region without both comments is omitted: a learner may delete them when it is done.
     """
     lines = text.split("\n")
     marks = _marks(lines, suffix, _STARTER)
@@ -144,9 +144,9 @@ def todos(text: str, suffix: str, file: str = "") -> list[Region]:
 
 
 def restore(text: str, starter_text: str, suffix: str, name: str, file: str = "") -> str:
-    """Return a learner's text with one region as the starter has it.
+    """Return a learner's text with one region restored from the starter.
 
-    Raises MarkerError where either text does not have the region's two comments.
+    Raises MarkerError if the region's two comments are missing from either text.
     """
     mine = next((r for r in todos(text, suffix) if r.name == name), None)
     blank = next((r for r in todos(starter_text, suffix) if r.name == name), None)
@@ -154,7 +154,7 @@ def restore(text: str, starter_text: str, suffix: str, name: str, file: str = ""
         raise MarkerError(
             file,
             0,
-            f"TODO({name}) and END({name}) are not both there, so the region cannot be found. "
+            f"TODO({name}) or END({name}) is missing, so the region can't be found. "
             "Reset the whole lesson instead.",
         )
     lines, fresh = text.split("\n"), starter_text.split("\n")
@@ -164,7 +164,7 @@ def restore(text: str, starter_text: str, suffix: str, name: str, file: str = ""
 
 @cache
 def _patterns(suffix: str, form: str) -> list[tuple[re.Pattern, str, str]]:
-    """Return how a marker line looks in such a file, with the signs of its comment."""
+    """Return the patterns of a marker line in such a file, each with its comment's two signs."""
     return [
         (re.compile(rf"(?P<indent>\s*){re.escape(a)} *{form}\s*{re.escape(z)}\s*"), a, z)
         for a, z in COMMENTS.get(suffix, ())
@@ -183,7 +183,7 @@ def _marks(lines: list[str], suffix: str, form: str) -> list[_Mark]:
 
 
 def _pairs(lines: list[str], suffix: str, file: str) -> list[tuple[_Mark, _Mark]]:
-    """Return each start with its end. Raises MarkerError where they do not pair up."""
+    """Return each start with its end. Raises MarkerError if they don't pair up."""
     marks = _marks(lines, suffix, _SOLUTION)
     _refuse_unread(lines, {mark.line for mark in marks}, suffix, file)
     pairs, names = [], set()
@@ -198,32 +198,32 @@ def _pairs(lines: list[str], suffix: str, file: str) -> list[tuple[_Mark, _Mark]
 
 
 def _refuse_unread(lines: list[str], read: set[int], suffix: str, file: str) -> None:
-    """Raise MarkerError for a line that is meant as a marker but is not written as one."""
+    """Raise MarkerError for a line that looks like a marker but doesn't have its form."""
     for number, line in enumerate(lines, 1):
         if number not in read and _MEANT_AS_MARKER.search(line):
             opening, closing = next(iter(COMMENTS.get(suffix, ())), ("", ""))
             form = f"{opening} --8<-- [start:name] Sentence. {closing}".strip()
-            advice = f"Write `{form}`" if opening else f"A {suffix} file cannot have any"
-            raise MarkerError(file, number, f"this marker is not read. {advice}.")
+            advice = f"Write `{form}`" if opening else f"A {suffix} file can't have markers"
+            raise MarkerError(file, number, f"this isn't a valid marker. {advice}.")
 
 
 def _problem(start: _Mark, end: _Mark | None, names: set[str]) -> str:
-    """Return what is wrong with a pair of neighbouring markers, and what to do; "" if nothing."""
+    """Return what is wrong with two consecutive markers and what to do, or "" if they are right."""
     wanted = f"`{start.opening} --8<-- [end:{start.name}] {start.closing}".rstrip() + "`"
     if not NAME.fullmatch(start.name):
-        return f"{start.name!r} is no region name. Use a task's id, or `task-part`."
+        return f"{start.name!r} isn't a valid region name. Use a task's id, or `task-part`."
     if start.kind == "end":
-        return f"{start.name} ends here but does not start. Add its start, or delete this line."
+        return f"{start.name} ends here but doesn't start. Add its start, or delete this line."
     if start.name in names:
-        return f"there is a region {start.name} already. Give this one another name."
+        return f"another region is called {start.name}. Rename this one."
     if end is None or (end.kind == "end" and end.name != start.name):
         return f"region {start.name} has no end. Add {wanted} after its last line."
     if end.kind == "start":
         return f"{end.name} starts inside {start.name}. Add {wanted} before this line."
     if end.indent != start.indent:
-        return f"region {start.name} ends at another indent. Indent both markers as the code."
+        return f"the two markers of {start.name} differ in indent. Indent both like the code."
     if end.sentence:
-        return f"the end of {start.name} says {end.sentence!r}. Put the sentence at its start."
+        return f"the end of {start.name} has a sentence, {end.sentence!r}. Move it to the start."
     return ""
 
 
@@ -235,7 +235,7 @@ def _region(start: _Mark, end: _Mark, lines: list[str], file: str) -> Region:
 
 
 def _todo(start: _Mark, suffix: str) -> list[str]:
-    """Return the lines that stand in a starter for a region."""
+    """Return the lines that replace a region in the starter."""
     comments = [f"TODO({start.name}): {start.sentence}", f"END({start.name})"]
     todo, end = (f"{start.indent}{start.opening} {c} {start.closing}".rstrip() for c in comments)
     return [todo, *([start.indent + BLANK[suffix]] if suffix in BLANK else []), end]

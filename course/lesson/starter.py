@@ -1,4 +1,4 @@
-"""What a learner starts a lesson from: its solution, with a TODO in place of each answer."""
+"""Make a lesson's starter: its solution with a TODO in place of each answer."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,7 +10,7 @@ IGNORED = (".*", "__pycache__", "*.pyc", "*.sqlite*")
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Return the files of a lesson's folder by their names in it, with `/` on every system."""
+    """Return the files of a lesson's folder by their relative paths, with `/` on every system."""
     found = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
@@ -21,17 +21,16 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def starter_files(lesson: Lesson) -> dict[str, bytes]:
-    """Return what a learner starts the lesson from: the content of each file by its name.
+    """Return the lesson's starter: the content of each file by its name.
 
-    Raises MarkerError where a solution's marker is wrong, UnicodeDecodeError where code is not
-    UTF-8.
+    Raises MarkerError if a marker is wrong, and UnicodeDecodeError if code isn't UTF-8.
     """
     top = lesson.root
     return {name: _starter(path, top) for name, path in files(lesson.solution).items()}
 
 
 def _starter(path: Path, root: Path) -> bytes:
-    """Return a starter's file. One whose kind has no markers is the solution's to the byte."""
+    """Return a starter's file. A type without markers is copied unchanged from the solution."""
     content = path.read_bytes()
     if path.suffix not in COMMENTS:
         return content

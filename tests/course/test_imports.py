@@ -1,11 +1,11 @@
-"""Imports in course/ go one way, so that a part can be read without those built on it."""
+"""Imports in course/ have one direction, so you can read a part without the parts that use it."""
 
 import ast
 from pathlib import Path
 
 from course.lesson.lessons import ROOT
 
-# A part may import itself and what stands before it. Those in one line don't import each other.
+# A part may import itself and the parts in earlier lines. Parts in one line are independent.
 LAYERS = (
     {"setup"},
     {"lesson", "report"},
@@ -29,12 +29,12 @@ def imported(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # Each name may be a module of its own, or something in this one.
+            # Each name may be a module, or an attribute of this one.
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return [name for name in found if part_of(name) in RANK]
 
 
-def test_each_part_imports_only_itself_and_what_stands_before_it():
+def test_each_part_imports_only_itself_and_earlier_parts():
     wrong = []
     for path in [*sorted((ROOT / "course").glob("*/*.py")), ROOT / "course" / "report.py"]:
         part = path.stem if path.parent == ROOT / "course" else path.parent.name
@@ -46,7 +46,7 @@ def test_each_part_imports_only_itself_and_what_stands_before_it():
     assert wrong == []
 
 
-def test_every_part_has_its_place():
+def test_every_part_is_in_a_layer():
     parts = {path.name for path in (ROOT / "course").iterdir() if (path / "__init__.py").is_file()}
 
     assert parts <= RANK.keys()

@@ -1,4 +1,4 @@
-"""The course's own files are compared with git's, and what differs is said."""
+"""The course's own files are compared with git's, and edited ones are reported."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ from course.lesson import intact
 
 @pytest.fixture
 def root(tmp_path):
-    """A course in a git repository, in which nothing is changed."""
+    """A course in a git repository without changes."""
     make_course(tmp_path)
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "Start"]):
@@ -20,12 +20,12 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_an_unchanged_course_has_nothing_to_say(root):
+def test_an_unchanged_course_has_no_edited_files(root):
     assert intact.edited(root) == []
     assert intact.advice([]) == ""
 
 
-def test_an_edited_grader_is_named_with_the_command_that_restores_it(root):
+def test_an_edited_grader_is_reported_with_the_command_that_restores_it(root):
     write(root / "tests" / "test_01_rest.py", "assert True\n")
 
     finding = doctor.own_files(root)
@@ -34,7 +34,7 @@ def test_an_edited_grader_is_named_with_the_command_that_restores_it(root):
     assert "`git checkout HEAD -- tests/test_01_rest.py`" in finding.what
 
 
-def test_a_learners_own_work_is_no_edited_file(root):
+def test_a_learners_own_files_are_ignored(root):
     write(root / "lessons" / "01_rest" / "app.py", "mine = True\n")
 
     assert intact.edited(root) == []
@@ -51,7 +51,7 @@ def test_a_reset_from_an_edited_solution_says_so(root):
     assert "Then reset again." in said
 
 
-def test_a_copy_without_git_has_nothing_to_compare_with(tmp_path, monkeypatch):
+def test_a_copy_without_git_reports_no_edited_files(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     assert intact.edited(tmp_path) == []

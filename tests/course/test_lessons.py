@@ -1,4 +1,4 @@
-"""What the tree says of the lessons, and how a lesson is named."""
+"""Lessons are read from the course's folders, and found by their names."""
 
 from pathlib import Path
 
@@ -71,11 +71,11 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_lessons_are_found_by_their_tests_or_solutions_in_order(tree):
+def test_lessons_are_found_by_their_tests_or_solutions(tree):
     assert [lesson.slug for lesson in lessons(tree)] == ["01_hello", "02_world", "10_moon"]
 
 
-def test_a_slug_has_one_home_in_each_tree():
+def test_a_lesson_has_one_file_or_folder_in_each_tree():
     lesson = Lesson("10_moon", Path("top"))
 
     assert (lesson.number, lesson.name) == (10, "moon")
@@ -88,7 +88,7 @@ def test_a_slug_has_one_home_in_each_tree():
     ]
 
 
-def test_the_page_gives_the_title_and_the_goal(tree):
+def test_the_page_has_the_title_and_the_goal(tree):
     lesson = find("hello", tree)
 
     assert lesson.title == "Hello"
@@ -102,7 +102,7 @@ def test_the_title_is_plain_text_without_the_number(tree):
     assert find("hello", tree).title == "Say hello in 2. words"
 
 
-def test_a_lesson_without_a_page_is_called_by_its_slug(tree):
+def test_the_title_of_a_lesson_without_a_page_is_its_slug(tree):
     lesson = find("world", tree)
 
     assert lesson.title == "02_world"
@@ -111,7 +111,7 @@ def test_a_lesson_without_a_page_is_called_by_its_slug(tree):
     assert lesson.hints("greet") == []
 
 
-def test_the_tests_name_the_tasks_and_a_second_decorator_adds_a_test(tree):
+def test_a_second_decorator_with_the_same_id_adds_a_test_to_the_task(tree):
     assert find("hello", tree).tasks == [
         Task("greet", "It greets", 2, ()),
         Task("listen", "It listens", 1, ("greet",)),
@@ -128,7 +128,7 @@ def test_the_hints_of_a_task_end_at_the_next_heading(tree):
 
 
 @pytest.mark.parametrize("name", ["1", "01", "hello", "01_hello", "Hello", "01-hello"])
-def test_a_lesson_can_be_named_in_many_ways(tree, name):
+def test_a_lesson_is_found_by_its_number_name_or_slug(tree, name):
     assert find(name, tree).slug == "01_hello"
 
 
@@ -136,20 +136,20 @@ def test_a_lesson_can_be_named_in_many_ways(tree, name):
     ("name", "nearest"),
     [("helo", "01_hello"), ("02_word", "02_world"), ("9", "10_moon"), ("mooon", "10_moon")],
 )
-def test_an_unknown_name_gets_the_nearest_one(tree, name, nearest):
+def test_an_unknown_name_is_refused_with_the_nearest_one(tree, name, nearest):
     with pytest.raises(UnknownLesson) as caught:
         find(name, tree)
 
     assert caught.value.nearest == nearest
-    assert str(caught.value) == f"There is no lesson '{name}'. Did you mean {nearest}?"
+    assert str(caught.value) == f"No lesson is called '{name}'. Did you mean {nearest}?"
 
 
-def test_a_tree_without_lessons_says_so(tmp_path):
-    with pytest.raises(UnknownLesson, match="There are no lessons here"):
+def test_a_course_without_lessons_says_so(tmp_path):
+    with pytest.raises(UnknownLesson, match="No lessons were found"):
         find("hello", tmp_path)
 
 
-def test_tests_that_do_not_parse_are_an_error_and_not_an_empty_lesson(tree):
+def test_tests_that_do_not_parse_are_a_fault_of_the_lesson(tree):
     (tree / "tests/test_01_hello.py").write_text("def (:\n", "utf-8")
 
     lesson = find("hello", tree)

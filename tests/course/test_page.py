@@ -1,4 +1,4 @@
-"""What the course reads in a page's Markdown."""
+"""Reading a page's Markdown: front matter, headings, boxes, fenced blocks and prose."""
 
 import pytest
 
@@ -14,13 +14,13 @@ title: "A: page"
 Prose.
 
 ```python title="app.py" hl_lines="1"
-# No heading
+# Not a heading
 ```
 
 ??? example "Solution"
 
     ~~~ { .js title="a.js" }
-    ??? hint "No box"
+    ??? hint "Not a box"
     ```
     ~~~
 
@@ -37,25 +37,25 @@ def test_front_matter_is_read_without_its_quotes():
 
 
 @pytest.mark.parametrize("text", ["", "# Top", "---\nnever: ended\n"])
-def test_a_page_may_have_no_front_matter(text):
+def test_front_matter_is_optional(text):
     assert Page(text).front == {}
 
 
-def test_headings_are_those_outside_code():
+def test_headings_inside_code_are_ignored():
     headings = [(h.line, h.level, h.text, h.id) for h in Page(PAGE).headings]
 
     assert headings == [(5, 1, "Top", ""), (24, 2, "Last", "last")]
 
 
-def test_a_fence_ends_at_its_own_sign():
+def test_a_fence_ends_at_the_sign_that_opened_it():
     python, js = Page(PAGE).fences
 
     assert (python.line, python.last, python.language, python.title) == (9, 11, "python", "app.py")
     assert (js.language, js.title) == ("js", "a.js")
-    assert js.lines == ['??? hint "No box"', "```"]
+    assert js.lines == ['??? hint "Not a box"', "```"]
 
 
-def test_a_box_holds_what_is_indented_below_it():
+def test_a_boxs_text_is_the_indented_block_below_it():
     (box,) = Page(PAGE).boxes
 
     assert (box.line, box.last, box.sign, box.kind, box.title) == (
@@ -68,7 +68,7 @@ def test_a_box_holds_what_is_indented_below_it():
     assert box.text.endswith("~~~\n\nThe end of the box.")
 
 
-def test_prose_is_neither_front_matter_nor_code():
+def test_prose_excludes_front_matter_and_code():
     lines = [line for _, line in Page(PAGE).prose if line.strip()]
 
     assert lines == [
@@ -91,7 +91,7 @@ def test_prose_is_neither_front_matter_nor_code():
         ("{ .console }", "console"),
     ],
 )
-def test_the_language_of_a_block(info, language):
+def test_the_language_of_a_block_is_its_first_word(info, language):
     (fence,) = Page(f"``` {info}\n```\n").fences
 
     assert fence.language == language

@@ -1,4 +1,4 @@
-"""One marker, four jobs: what a region is, what a starter gets, and what is refused."""
+"""Regions: how they are read, replaced and restored, and which markers are refused."""
 
 import pytest
 
@@ -54,30 +54,30 @@ def test_a_region_has_a_name_a_sentence_a_place_and_a_body():
     assert (leave.name, leave.task, leave.sentence) == ("leave-given", "leave", "")
 
 
-def test_a_starter_asks_for_the_regions_that_have_a_sentence_and_keeps_the_others():
+def test_a_starter_has_a_todo_for_each_region_with_a_sentence_and_keeps_the_others():
     assert starter(SOLUTION, ".py") == STARTER
 
 
-def test_where_a_marker_goes_its_empty_lines_go_with_it():
+def test_removing_a_marker_leaves_no_extra_empty_lines():
     text = "# --8<-- [start:a]\na = 1\n\n\n# --8<-- [end:a]\n\n\nb = 2\n"
 
     assert starter(text, ".py") == "a = 1\n\n\nb = 2\n"
     assert starter("# --8<-- [start:a]\na = 1\n\n# --8<-- [end:a]\n", ".py") == "a = 1\n"
 
 
-def test_a_starter_of_a_file_without_markers_is_the_file():
+def test_the_starter_of_a_file_without_markers_is_the_file():
     assert starter("a = 1\n", ".py") == "a = 1\n"
     assert starter("any text\r\nat all", ".txt") == "any text\r\nat all"
 
 
-def test_code_without_markers_is_the_code_that_runs():
+def test_markers_can_be_removed_from_code():
     code = without_markers(SOLUTION, ".py")
 
     assert "8<" not in code
     assert len(code.splitlines()) == len(SOLUTION.splitlines()) - 4
 
 
-def test_replacing_a_region_brings_the_code_to_its_indent():
+def test_replacing_a_region_indents_the_code():
     text = replace(SOLUTION, ".py", "publish", "\n        if rooms:\n            pass\n    ")
 
     assert "    if rooms:\n        pass\n    # --8<-- [end:publish]" in text
@@ -89,8 +89,8 @@ def test_replacing_a_region_with_its_own_body_changes_nothing():
         assert replace(SOLUTION, ".py", region.name, region.body) == SOLUTION
 
 
-def test_replacing_a_region_that_is_not_there_is_refused():
-    with pytest.raises(MarkerError, match=r"hub\.py: there is no region listen"):
+def test_replacing_a_missing_region_is_refused():
+    with pytest.raises(MarkerError, match=r"hub\.py: no region is called listen"):
         replace(SOLUTION, ".py", "listen", "", "hub.py")
 
 
@@ -106,7 +106,7 @@ def test_replacing_a_region_that_is_not_there_is_refused():
         (".conf", "#", "", []),
     ],
 )
-def test_each_kind_of_file_has_its_own_comments(suffix, opening, closing, blank):
+def test_each_type_of_file_has_its_own_comments(suffix, opening, closing, blank):
     text = "\n".join(
         [
             f"  {opening} --8<-- [start:show] Show the text.{closing}",
@@ -143,51 +143,51 @@ START, END = "# --8<-- [start:a] Do it.", "# --8<-- [end:a]"
         ),
         (
             ["pass", END],
-            "hub.py:2: a ends here but does not start. Add its start, or delete this line.",
+            "hub.py:2: a ends here but doesn't start. Add its start, or delete this line.",
         ),
         (
             [START, END, START, END],
-            "hub.py:3: there is a region a already. Give this one another name.",
+            "hub.py:3: another region is called a. Rename this one.",
         ),
         (
             ["# --8<-- [start:A]", "# --8<-- [end:A]"],
-            "hub.py:1: 'A' is no region name. Use a task's id, or `task-part`.",
+            "hub.py:1: 'A' isn't a valid region name. Use a task's id, or `task-part`.",
         ),
         (
             [START, f"    {END}"],
-            "hub.py:1: region a ends at another indent. Indent both markers as the code.",
+            "hub.py:1: the two markers of a differ in indent. Indent both like the code.",
         ),
         (
             [START, f"{END} Do it."],
-            "hub.py:1: the end of a says 'Do it.'. Put the sentence at its start.",
+            "hub.py:1: the end of a has a sentence, 'Do it.'. Move it to the start.",
         ),
         (
             ["# -8<- [start: a]", END],
-            "hub.py:1: this marker is not read. Write `# --8<-- [start:name] Sentence.`.",
+            "hub.py:1: this isn't a valid marker. Write `# --8<-- [start:name] Sentence.`.",
         ),
         (
             [f"pass  {START}", END],
-            "hub.py:1: this marker is not read. Write `# --8<-- [start:name] Sentence.`.",
+            "hub.py:1: this isn't a valid marker. Write `# --8<-- [start:name] Sentence.`.",
         ),
     ],
 )
-def test_a_marker_that_is_not_well_formed_is_refused_with_what_to_do(lines, message):
+def test_an_invalid_marker_is_refused_with_advice(lines, message):
     with pytest.raises(MarkerError) as caught:
         starter("\n".join(lines), ".py", "hub.py")
 
     assert str(caught.value) == message
 
 
-def test_a_marker_in_a_file_that_cannot_have_any_is_refused():
+def test_a_marker_in_a_file_without_comments_is_refused():
     with pytest.raises(MarkerError) as caught:
         regions(START, ".json", "data.json")
 
     assert str(caught.value) == (
-        "data.json:1: this marker is not read. A .json file cannot have any."
+        "data.json:1: this isn't a valid marker. A .json file can't have markers."
     )
 
 
-def test_a_learners_todo_is_found_again_after_it_was_filled_in():
+def test_a_learners_todo_is_found_after_it_was_filled_in():
     mine = STARTER.replace(
         "    ...\n", "    for client in rooms[room]:\n        client.send(text)\n"
     )
@@ -197,14 +197,14 @@ def test_a_learners_todo_is_found_again_after_it_was_filled_in():
     assert publish.body == "for client in rooms[room]:\n    client.send(text)\n"
 
 
-def test_restoring_a_region_leaves_the_rest_of_the_learners_file():
+def test_restoring_a_region_leaves_the_rest_of_the_file_unchanged():
     mine = STARTER.replace("    ...\n", "    wrong()\n").replace("rooms = {}", "rooms = dict()")
 
     assert restore(mine, STARTER, ".py", "publish") == STARTER.replace("{}", "dict()")
 
 
 @pytest.mark.parametrize("lost", ["TODO", "END"])
-def test_a_region_that_lost_a_comment_cannot_be_restored_alone(lost):
+def test_a_region_without_both_comments_cannot_be_restored(lost):
     mine = "\n".join(line for line in STARTER.split("\n") if lost not in line)
 
     assert todos(mine, ".py") == []

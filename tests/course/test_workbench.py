@@ -1168,7 +1168,7 @@ def start_little(root: Path) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["poling"], "There is no lesson 'poling'. Did you mean 02_polling?"),
+        (["poling"], "No lesson is called 'poling'. Did you mean 02_polling?"),
         ([], "Missing argument"),
         (["1", "--nothing"], "No such option"),
     ],
