@@ -1,14 +1,14 @@
-"""The answers that judge a lesson's tests: `tests/answers/NN_slug.toml`.
+"""Read the answers that test a lesson's grader: `tests/answers/NN_slug.toml`.
 
 [[wrong]]
 belief = "the misconception, in one line"
 fails = "create"                  # the task that must fail
 [wrong.code]
-create = '''…'''                  # a region of the solution, by its name, or
-"app.py" = '''…'''                # a whole file, by its own
+create = '''…'''                  # replaces a region of the solution
+"app.py" = '''…'''                # replaces a whole file
 
 [[right]]
-how = "in which way it is written differently"
+how = "how it differs from the solution"
 [right.code]
 list = '''…'''
 """
@@ -23,12 +23,12 @@ from course.lesson.lessons import Lesson
 
 
 class AnswerError(Exception):
-    """A file of answers can't be used. The text says where and why."""
+    """A file of answers can't be used. The message says where and why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to judge. `fails` is empty for a right one."""
+    """One answer to grade. `fails` is empty for a right answer."""
 
     lesson: Lesson
     name: str
@@ -36,7 +36,7 @@ class Answer:
     fails: str = ""
 
     def touches(self, task_id: str) -> bool:
-        """Return whether the answer has code of its own in a region of the task."""
+        """Return whether the answer changes a region of the task."""
         names = set(self.code)
         for file in self.lesson.solution.rglob("*"):
             if file.name in self.code and file.suffix in regions.COMMENTS:
@@ -56,7 +56,7 @@ def read(lesson: Lesson, file: Path) -> list[Answer]:
         for number, entry in enumerate(data.get(kind, []), 1):
             answers.append(_answer(lesson, entry, kind, named, f"{file}: [[{kind}]] {number}"))
     if not answers:
-        raise AnswerError(f"{file}: there is no [[wrong]] and no [[right]] in it.")
+        raise AnswerError(f"{file}: it has neither [[wrong]] nor [[right]] answers.")
     return answers
 
 
@@ -73,7 +73,7 @@ def _answer(lesson: Lesson, entry: dict, kind: str, named: str, place: str) -> A
 
 
 def build(answer: Answer, folder: Path) -> None:
-    """Write the solution with the answer's code in its place.
+    """Write the solution to a folder, changed by the answer's code.
 
     Raises AnswerError if the code is for a region that the solution doesn't have.
     """
@@ -96,11 +96,11 @@ def _replace(folder: Path, name: str, code: str, answer: Answer) -> None:
         if any(region.name == name for region in regions.regions(text, file.suffix, file.name)):
             file.write_text(regions.replace(text, file.suffix, name, code, file.name), "utf-8")
             return
-    raise AnswerError(f"{answer.lesson.slug}, {answer.name!r}: there is no region {name}.")
+    raise AnswerError(f"{answer.lesson.slug}, {answer.name!r}: no region is called {name}.")
 
 
 def _check_syntax(answer: Answer, folder: Path) -> None:
-    # Any test catches an answer that doesn't compile, so that answer would show nothing.
+    # Any test fails an answer that doesn't compile, so such an answer would prove nothing.
     for file in folder.glob("*.py"):
         try:
             compile(file.read_text("utf-8"), file.name, "exec")

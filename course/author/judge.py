@@ -1,11 +1,12 @@
-"""The graders' own test, `dev answers`: what a lesson's tests say of right and of wrong answers.
+"""Test the graders with right and wrong answers: the command `dev answers`.
 
-Four gates hold for every lesson: the solution earns every point; the starter starts, and earns
-none; every right answer passes; every wrong one fails the task that it names. answer_file.py has
-the form of the answers.
+Each lesson must pass four gates: the solution earns every point; the starter starts and earns none;
+every right answer passes; every wrong answer fails the task that it names. The form of the answers
+is in answer_file.py.
 
-A wrong answer is judged by the task that it must fail, and by those of its needs whose regions it
-changes: the others are the solution's, which passes them. Its grading ends at the first failure.
+A wrong answer is graded on the task that it must fail, and on each task which that one needs and
+whose regions the answer changes. The other tasks are the solution's, which passes them. Grading
+ends at the first failure.
 """
 
 import hashlib
@@ -29,14 +30,14 @@ from course.lesson.lessons import ROOT, Lesson, find, lessons
 from course.lesson.regions import MarkerError
 from course.report import LessonResult, TaskResult
 
-KEPT = ROOT / ".course" / "answers.jsonl"  # what was judged rightly, for --resume
+KEPT = ROOT / ".course" / "answers.jsonl"  # the answers judged correctly, for --resume
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the tests said of one answer.
+    """The grader's verdict on one answer.
 
-    `mistake` is how they were mistaken, or empty; `skipped` is why they could not say, or empty.
+    `mistake` says how the grader was wrong, and `skipped` why it couldn't grade; else both are "".
     """
 
     what: str
@@ -46,23 +47,23 @@ class Judged:
 
 @dataclass(frozen=True)
 class Request:
-    """What to judge: the lessons named, or all.
+    """Which answers to grade: those of the lessons named, or of all.
 
-    `file` is another file of answers, for the lesson that its name or `names` says; then the
-    solution and the starter are left out. With `only`, nothing but that task is judged.
+    `file` is another file of answers, for the lesson in its name or in `names`; then the solution
+    and the starter aren't graded. With `only`, only that task is graded.
     """
 
     names: tuple[str, ...] = ()
     file: Path | None = None
     only: str = ""
-    jobs: int = 0  # gradings at once; 0 is what suits this machine
+    jobs: int = 0  # answers to grade at once; 0 chooses by the number of cores
     resume: bool = False
 
 
 def judge(request: Request, out: TextIO) -> int:
-    """Judge the tests, and print each verdict as soon as it is known.
+    """Grade the answers, and print each verdict as soon as it is known.
 
-    Returns 0, 1 if a gate doesn't hold, 2 for wrong use.
+    Returns 0 if every gate passes, 1 if one fails, 2 for wrong usage.
     """
     try:
         chosen, answers = _answers(request)
@@ -74,7 +75,7 @@ def judge(request: Request, out: TextIO) -> int:
 
 
 def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
-    """Return the lessons to judge and their answers, right ones first: they take longest."""
+    """Return the lessons and their answers. Right answers come first, since they take longest."""
     file = request.file
     chosen = [find(name) for name in request.names] or ([find(file.stem)] if file else lessons())
     if file:
@@ -88,7 +89,8 @@ def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
     if request.only:
         known = {task.id for lesson in chosen for task in lesson.tasks}
         if request.only not in known:
-            raise AnswerError(f"No task is called {request.only!r}: {', '.join(sorted(known))}.")
+            names = ", ".join(sorted(known))
+            raise AnswerError(f"No task is called {request.only!r}. Name one of {names}.")
         answers = [answer for answer in answers if answer.fails in ("", request.only)]
     return chosen, sorted(answers, key=lambda answer: bool(answer.fails))
 
@@ -130,12 +132,12 @@ def _judge(
 
 
 def _at_once(jobs: int) -> int:
-    # A grading waits about as long as it works, so that each core has time for two.
+    # Grading waits for about half of its time, so each core can grade two answers.
     return jobs or 2 * (os.cpu_count() or 1)
 
 
 class Telling:
-    """Prints verdicts as they come, with how far it is, and at the end the mistakes again."""
+    """Prints each verdict with the progress, and at the end the mistakes again."""
 
     def __init__(self, out: TextIO, total: int, before: int) -> None:
         self._out, self._total, self._before = out, total, before
@@ -160,8 +162,8 @@ class Telling:
             for judged in mistakes:
                 self._out.write("\n".join(_lines(judged)) + "\n")
         rightly = len(self._judged) - len(mistakes) - skipped + self._before
-        unsaid = f"; {skipped} could not be judged here" if skipped else ""
-        self._out.write(f"{rightly} judged rightly, {len(mistakes)} not{unsaid}\n")
+        unsaid = f"; {skipped} can't be judged on this machine" if skipped else ""
+        self._out.write(f"{rightly} judged correctly, {len(mistakes)} wrongly{unsaid}\n")
         return 1 if mistakes else 0
 
 
@@ -171,11 +173,11 @@ def _lines(judged: Judged) -> Iterable[str]:
     yield from ("    " + line for line in said.split("\n") if said)
 
 
-# What is judged already
+# Answers judged by an earlier run
 
 
 def _key(answer: Answer) -> str:
-    """Return what changes if the verdict on the answer could: its code and its judges'."""
+    """Return a hash of all that a verdict depends on: the answer, the solution and the grader."""
     lesson = answer.lesson
     files = [lesson.test, *lesson.root.glob(f"tests/probes/{lesson.slug}.*")]
     files += [path for path in lesson.solution.rglob("*") if "__pycache__" not in path.parts]
@@ -199,14 +201,14 @@ def _keep(key: str) -> None:
         file.write(json.dumps(key) + "\n")
 
 
-# What a verdict means
+# From a grader's results to a verdict on the grader
 
 
 def _tasks(answer: Answer, only: str) -> tuple[str, ...]:
-    """Return the tasks to grade; none means all.
+    """Return the tasks to grade; an empty tuple means all.
 
-    For a wrong answer it is the task that it must fail, and those that this one needs and whose
-    regions the answer changes.
+    For a wrong answer, these are the task that it must fail, and each task which that one needs
+    and whose regions the answer changes.
     """
     wanted = answer.fails or only
     if not wanted:
@@ -216,7 +218,7 @@ def _tasks(answer: Answer, only: str) -> tuple[str, ...]:
 
 
 def _needs(lesson: Lesson, task_id: str) -> set[str]:
-    """Return the tasks that a task needs, and those that they need."""
+    """Return the tasks that a task needs, directly or through others."""
     needs = {task.id: task.needs for task in lesson.tasks}
     found, todo = set(), [*needs[task_id]] if task_id in needs else []
     while todo:
@@ -232,10 +234,10 @@ def _judged(answer: Answer, result: LessonResult) -> Judged:
     skipped = [task for task in result.tasks if task.status == "skipped"]
     mistakes, unsaid = faults, skipped
     if answer.fails:
-        # None if one of its needs has failed, which ended the grading.
+        # It is None if a task that it needs failed, which ended the grading.
         task = next((task for task in result.tasks if task.id == answer.fails), None)
         status = task.status if task else "blocked"
-        # What needs a skipped task is blocked, and says no more than that one does.
+        # A task that needs a skipped one is blocked, so it can't be judged either.
         if status == "skipped" or (status == "blocked" and skipped and not faults):
             mistakes = []
         else:
@@ -252,7 +254,7 @@ def _said(task: TaskResult) -> str:
 
 def _judged_starter(result: LessonResult) -> Judged:
     lesson = find(result.slug)
-    mistakes = [f"{task.id} is passed by it." for task in result.tasks if task.earned]
+    mistakes = [f"{task.id} passed." for task in result.tasks if task.earned]
     mistakes += [_said(task) for task in result.tasks if task.status == "error"]
     if (lesson.lesson / "app.py").is_file():
         mistakes += _start(lesson)

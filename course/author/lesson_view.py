@@ -1,4 +1,4 @@
-"""A lesson as the rules see it: each of its homes is read once."""
+"""A lesson for the rules: each of its files is read once."""
 
 import re
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ _COMMENT_LINE = re.compile(r"\s*(#|//|/\*|<!--).*")
 
 
 class Refusal(NamedTuple):
-    """A rule that is broken: where, and what to do. `line` is 0 where it is the whole file."""
+    """A broken rule: where, and what to do. `line` is 0 for the whole file."""
 
     path: Path
     line: int
     text: str
 
     def sentence(self, root: Path) -> str:
-        """Return it as the author reads it."""
+        """Return the message for the author."""
         place = self.path.relative_to(root).as_posix()
         return f"{place}:{self.line}: {self.text}" if self.line else f"{place}: {self.text}"
 
 
 @dataclass(frozen=True)
 class View:
-    """A lesson, with what is in its homes. `before` is the lesson before it."""
+    """A lesson, with the content of its files. `before` is the previous lesson."""
 
     lesson: Lesson
     before: "View | None" = None
@@ -41,12 +41,12 @@ class View:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The solution's files, by their names in it."""
+        """The solution's files, by their relative paths."""
         return files(self.lesson.solution)
 
     @cached_property
     def code(self) -> dict[str, str]:
-        """The text of the solution's files that may have markers, by their names in it."""
+        """The text of the solution's files that may have markers, by their relative paths."""
         named = {name: path for name, path in self.files.items() if path.suffix in COMMENTS}
         return {name: read(path) for name, path in named.items()}
 
@@ -58,17 +58,17 @@ class View:
             try:
                 found += regions(text, Path(name).suffix, name)
             except MarkerError:
-                continue  # A rule of its own refuses it.
+                continue  # The rule `markers` reports it.
         return found
 
     @cached_property
     def todos(self) -> list[Region]:
-        """The regions that a learner is asked to write."""
+        """The regions that a learner has to write."""
         return [region for region in self.regions if region.sentence]
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """The tasks; none where the tests cannot be read, which a rule of its own refuses."""
+        """The tasks. Empty if the tests can't be parsed, which the rule `tasks` reports."""
         try:
             return self.lesson.read_tasks()
         except (SyntaxError, ValueError):
@@ -76,11 +76,11 @@ class View:
 
     @cached_property
     def page(self) -> Page:
-        """The page, or an empty one."""
+        """The page, or an empty one if the file is missing."""
         return self.lesson.read_page()
 
     def earlier(self, name: str) -> "View | None":
-        """Return the nearest lesson before this one whose solution has such a file."""
+        """Return the nearest earlier lesson whose solution has a file of this name."""
         view = self.before
         while view and name not in view.code:
             view = view.before
@@ -96,11 +96,11 @@ def views(root: Path) -> list[View]:
 
 
 def read(path: Path) -> str:
-    """Return the file's text, as far as it is UTF-8."""
+    """Return the file's text, with U+FFFD in place of bytes that aren't UTF-8."""
     return path.read_text("utf-8", errors="replace")
 
 
 def code_lines(text: str) -> list[str]:
-    """Return the lines that do something, without their indent: no blank ones, no comments."""
+    """Return the lines without their indent. Blank lines and comments are omitted."""
     lines = [line.strip() for line in text.split("\n")]
     return [line for line in lines if line and not _COMMENT_LINE.fullmatch(line)]

@@ -1,29 +1,29 @@
-"""Hold the rules of the pages, for `dev check`.
+"""Check the rules of the pages, for `dev check`.
 
 A lesson's page, `docs/lessons/NN_slug.md`:
 
     ---
-    description: What the reader can do in the end.
+    description: What the reader can do after the lesson.
     ---
     # 8. Title
     ## Goal
     ## See the problem
     ## Your task
     ### Title of a task { #task_id }
-    Text that says what is asked.
+    Text that says what to do.
     ??? hint "A nudge"
     ??? hint "A pointer"
     ??? hint "Nearly there"
     ??? example "Solution"
-        (Each TODO region of the task, by snippet. A task without a region needs no such box.)
+        (Each TODO region of the task, as a snippet. A task without a region doesn't need this box.)
     ## Check
     ## What changed
     ## Next
 
-Every page: a heading occurs once on the site, except the six of the ritual; an answer stands only
-in a closed Solution; code comes from a file, by `--8<-- "path:region"`, in a block that has the
-file's name as its title and at most 20 lines; nothing is pointed out by line number, nothing is
-asked of another host, and nothing is easy.
+On every page, a heading is unique on the site, except for the six H2 headings above. An answer is
+only shown in a closed Solution. Code is included from a file by `--8<-- "path:region"`, in a block
+of at most 20 lines with the file's name as its title. A page never refers to line numbers, requests
+nothing from other hosts, and calls nothing easy.
 """
 
 import re
@@ -38,7 +38,7 @@ from course.lesson.regions import COMMENTS, MarkerError, Region, regions, withou
 RITUAL = ("Goal", "See the problem", "Your task", "Check", "What changed", "Next")
 HINTS = ("A nudge", "A pointer", "Nearly there")
 BLOCK_LINES = 20
-# Code in these languages comes from a file; anything else, such as a console, is output.
+# Code in these languages must be included from a file. Any other block is output.
 CODE = {"python", "py", "python3", "js", "javascript", "html", "css", "jinja", "html+jinja"}
 # A shorter line, such as `else:`, is too common to give an answer away.
 TELLING = 10  # characters
@@ -58,7 +58,7 @@ _CONFIGURED = re.compile(r"""^[\s-]*(path:\s*)?["']?(https?:)?//\S+\.(m?js|css|w
 
 
 def refusals(root: Path, views: list[View]) -> Iterator[Refusal]:
-    """Return where the site breaks a rule."""
+    """Yield each place where the site breaks a rule."""
     for view in views:
         if view.lesson.page.is_file():
             yield from (refusal for rule in LESSON_PAGE_RULES for refusal in rule(view))
@@ -75,14 +75,14 @@ def refusals(root: Path, views: list[View]) -> Iterator[Refusal]:
 
 
 def top(view: View) -> Iterator[Refusal]:
-    """A page has a description, and its title is its only H1."""
+    """A page has a description, and exactly one H1, which is its first heading."""
     path, page = view.lesson.page, view.page
     if not page.front.get("description"):
-        text = "it has no description. Begin with front matter: `description:` and what one can do."
+        text = "it has no description. Add `description:` to its front matter, at the top."
         yield Refusal(path, 1, text)
     titles = [heading for heading in page.headings if heading.level == 1]
     if not titles or page.headings[0] != titles[0]:
-        yield Refusal(path, 1, "its first heading is no title. Begin with `# ` and the title.")
+        yield Refusal(path, 1, "its first heading isn't a title. Begin with `# ` and the title.")
     for extra in titles[1:]:
         yield Refusal(path, extra.line, "this is a second title. Use `## ` or `### `.")
     number = f"{view.lesson.number}. "
@@ -94,23 +94,23 @@ def top(view: View) -> Iterator[Refusal]:
 
 
 def ritual(view: View) -> Iterator[Refusal]:
-    """Every page keeps one rhythm."""
+    """Every lesson's page has the same H2 headings."""
     found = [heading for heading in view.page.headings if heading.level == 2]
     if [heading.text for heading in found] == list(RITUAL):
         return
     wrong = (h.line for h, wanted in zip(found, RITUAL, strict=False) if h.text != wanted)
     line = next(wrong, found[len(RITUAL)].line if len(found) > len(RITUAL) else 0)
-    text = f"its `## ` headings are not {', '.join(RITUAL)}, in this order. Make them so."
+    text = f"its `## ` headings must be {', '.join(RITUAL)}, in this order. Change them."
     yield Refusal(view.lesson.page, line, text)
 
 
 def headings(view: View) -> Iterator[Refusal]:
-    """Under "Your task" stand the tasks that the tests name, in their order."""
+    """The headings under "Your task" are the tasks that the tests name, in the same order."""
     asked = [task.id for task in view.tasks]
     found = [heading for heading in _task_headings(view.page) if heading.id]
     for heading in found:
         if heading.id not in asked:
-            text = f"no test names a task {heading.id}. Name one so, or mend the heading's id."
+            text = f"no test has the task {heading.id}. Add @task to one, or fix the heading's id."
             yield Refusal(view.lesson.page, heading.line, text)
     there = [heading.id for heading in found]
     for name in asked:
@@ -118,28 +118,28 @@ def headings(view: View) -> Iterator[Refusal]:
             text = f"task {name} has no heading under Your task. Add `### Title {{ #{name} }}`."
             yield Refusal(view.lesson.page, 0, text)
     if sorted(there) == sorted(asked) and there != asked:
-        text = f"the tasks stand in another order than in the tests: {', '.join(asked)}. Move them."
+        text = f"the tests have the tasks in another order: {', '.join(asked)}. Move the sections."
         yield Refusal(view.lesson.page, found[0].line, text)
 
 
 def hints(view: View) -> Iterator[Refusal]:
-    """Each task says what is asked, and has three closed hints."""
+    """Each task says what to do, and has three closed hints."""
     page, path = view.page, view.lesson.page
     for heading in _known_headings(view):
         boxes = _boxes(page, heading)
         said = page.lines[heading.line : boxes[0].line - 1 if boxes else len(page.lines)]
         if not any(line.strip() for line in said):
-            text = f"task {heading.id} does not say what is asked. Say it below the heading."
+            text = f"task {heading.id} doesn't say what to do. Say so below the heading."
             yield Refusal(path, heading.line, text)
         closed = [b.title for b in boxes if b.kind == "hint" and b.sign == "???" and b.text]
         if closed != list(HINTS):
             wanted = ", ".join(f'`??? hint "{title}"`' for title in HINTS)
-            text = f"task {heading.id} has not its three hints. Write {wanted}, each with a text."
+            text = f"task {heading.id} needs three hints. Write {wanted}, each with a text."
             yield Refusal(path, heading.line, text)
 
 
 def solutions(view: View) -> Iterator[Refusal]:
-    """Each task that asks for code shows its answer in one closed Solution, by snippet."""
+    """Each task with a TODO shows its answer in a closed Solution, as a snippet."""
     folder = f"solutions/{view.slug}"
     for heading in _known_headings(view):
         wanted = {f"{folder}/{r.file}:{r.name}" for r in view.todos if r.task == heading.id}
@@ -148,14 +148,14 @@ def solutions(view: View) -> Iterator[Refusal]:
         shown = {f"{m['path']}:{m['part']}" for m in map(_INCLUDE.fullmatch, lines) if m}
         for missing in sorted(wanted - shown):
             text = (
-                f"task {heading.id} does not show its answer. "
-                f'Put `--8<-- "{missing}"` into its `??? example "Solution"`.'
+                f"task {heading.id} doesn't show its answer. "
+                f'Add `--8<-- "{missing}"` to its `??? example "Solution"`.'
             )
             yield Refusal(view.lesson.page, heading.line, text)
 
 
 def _task_headings(page: Page) -> list[Heading]:
-    """Return the headings below "Your task", up to the next of its level."""
+    """Return the H3 headings of the section "Your task"."""
     found, inside = [], False
     for heading in page.headings:
         if heading.level <= 2:
@@ -172,7 +172,7 @@ def _known_headings(view: View) -> list[Heading]:
 
 
 def _boxes(page: Page, heading: Heading) -> list[Box]:
-    """Return the admonitions below a heading."""
+    """Return the admonitions in a heading's section."""
     return [box for box in page.boxes if box.line in page.section(heading)]
 
 
@@ -181,60 +181,60 @@ def _is_solution(box: Box) -> bool:
     return box.sign == "???" and box.title == "Solution"
 
 
-# Any page. These rules return the number of a line, and what to do.
+# Any page. These rules yield the number of a line, and what to do.
 
 Found = Iterator[tuple[int, str]]
 
 
 def listings(page: Page, root: Path) -> Found:
-    """Code comes from a file, and says which; a block can be taken in at a glance."""
+    """Code is included from a file, which the title names; a block is short."""
     for fence in page.fences:
         included = [match for match in map(_INCLUDE.fullmatch, fence.lines) if match]
         if fence.language in CODE:
             yield from ((fence.line, text) for text in _listing(fence, included))
         length = len(_trimmed([x for line in fence.lines for x in _expanded(line, root)]))
         if length > BLOCK_LINES:
-            text = f"this block has {length} lines, of at most {BLOCK_LINES}. Show a part of it."
+            text = f"this block has {length} lines; the limit is {BLOCK_LINES}. Show a part of it."
             yield fence.line, text
         if not fence.language:
-            text = "this block names no language. Write `console`, `text` or what it is in."
+            text = "this block has no language. Add one, such as `console` or `text`."
             yield fence.line, text
         if fence.language == "mermaid":
-            yield fence.line, "its script comes from another host. Draw it as an SVG."
+            yield fence.line, "Mermaid's script is on another host. Draw it as an SVG."
         if re.search(r"\b(hl_lines|linenums)\b", fence.info):
-            yield fence.line, "line numbers drift. Show a region, and say what to look at."
+            yield fence.line, "line numbers go stale. Show a region, and say what to look at."
 
 
 def _listing(fence: Fence, included: list[re.Match]) -> Iterator[str]:
     """Say what is wrong with a block of code."""
     if len(included) != len([line for line in fence.lines if line.strip()]) or not included:
-        yield 'this code was typed by hand. Take it from a file: `--8<-- "path:region"`.'
+        yield 'this code is typed by hand. Include it from a file: `--8<-- "path:region"`.'
         return
     name = Path(included[0]["path"]).name
     if Path(fence.title).name != name:
-        yield f'this block does not name its file. Add `title="{name}"` after its language.'
+        yield f'this block doesn\'t name its file. Add `title="{name}"` after its language.'
 
 
 def snippets(page: Page, root: Path) -> Found:
-    """What is included is there, and is found by name."""
+    """An included file or region exists, and is included by name."""
     for number, line in enumerate(page.lines, 1):
         match = _INCLUDE.fullmatch(line)
         problem = match and _problem(match, root)
         if problem:
             yield number, problem
         if not match and _INCLUDE_START.match(line):
-            yield number, 'this form is not read. Write `--8<-- "path:region"`, a line for each.'
+            yield number, 'not a valid include. Write `--8<-- "path:region"` on its own line.'
 
 
 def words(page: Page, root: Path) -> Found:
-    """What is easy for the writer may not be for the reader."""
+    """A page never says that something is easy, since it may not be for the reader."""
     for number, line in page.prose:
         for match in _WORDS.finditer(_LINK_TARGET.sub(" ", _SPAN.sub(" ", line))):
-            yield number, f"{match[0]!r} may not be so for the reader. Leave it out."
+            yield number, f"{match[0]!r} may not be true for the reader. Remove it."
 
 
 def answers(page: Page, path: Path, root: Path, views: list[View]) -> Found:
-    """An answer stands only inside a closed Solution. An earlier lesson's is known by then."""
+    """A page shows answers, of its own lesson or a later one, only in a closed Solution."""
     own = next((n for n, view in enumerate(views) if view.lesson.page == path), 0)
     open_lines = list(_open_code(page, root))
     for view in views[own:]:
@@ -242,14 +242,14 @@ def answers(page: Page, path: Path, root: Path, views: list[View]) -> Found:
             line = _gives_away(region, open_lines)
             if line:
                 text = (
-                    f"this gives away the answer of {region.name} of {view.slug}. "
-                    'Put it into the closed `??? example "Solution"` of its task.'
+                    f"this gives away the answer to {region.name} in {view.slug}. "
+                    'Move it to the closed `??? example "Solution"` of its task.'
                 )
                 yield line, text
 
 
 def _open_code(page: Page, root: Path) -> Iterator[tuple[int, str]]:
-    """Return the code that stands in the open, with the numbers of its lines."""
+    """Yield the code outside closed Solutions, with line numbers."""
     closed = {n for box in page.boxes if _is_solution(box) for n in range(box.line, box.last + 1)}
     prose = dict(page.prose)
     for number, line in enumerate(page.lines, 1):
@@ -262,9 +262,9 @@ def _open_code(page: Page, root: Path) -> Iterator[tuple[int, str]]:
 
 
 def _gives_away(region: Region, open_lines: list[tuple[int, str]]) -> int:
-    """Return the line where two lines of the answer stand together in the open, or 0.
+    """Return the line where two consecutive lines of the answer are shown, or 0.
 
-    An answer of one line is given away by this line.
+    For an answer of one line, return the line where it is shown.
     """
     answer = [_plain(line) for line in code_lines(region.body)]
     least = TELLING if any(len(line) >= TELLING for line in answer) else 1
@@ -280,7 +280,7 @@ def _gives_away(region: Region, open_lines: list[tuple[int, str]]) -> int:
 
 
 def _line_at(place: int, shown: list[tuple[int, str]]) -> int:
-    """Return the number of the line that the place in the joined text belongs to."""
+    """Return the number of the line at this offset in the joined text."""
     for number, line in shown:
         place -= len(line)
         if place < 0:
@@ -289,12 +289,12 @@ def _line_at(place: int, shown: list[tuple[int, str]]) -> int:
 
 
 def _plain(code: str) -> str:
-    """Return a line of code without what may differ in a copy: spaces, quotes, its comment."""
+    """Return a line of code without spaces and its comment, and with double quotes."""
     return re.sub(r"\s{2,}#.*|\s", "", code.strip()).replace("'", '"')
 
 
 def _expanded(line: str, root: Path) -> list[str]:
-    """Return the lines that an include puts in its place, or the line itself."""
+    """Return the lines that an include inserts, or the line itself if it isn't an include."""
     match = _INCLUDE.fullmatch(line)
     if not match or _problem(match, root):
         return [line]
@@ -307,26 +307,26 @@ def _expanded(line: str, root: Path) -> list[str]:
 
 
 def _problem(include: re.Match, root: Path) -> str:
-    """Return what is wrong with an include, and what to do; "" if nothing is."""
+    """Return what is wrong with an include and what to do, or "" if it is right."""
     name, part = include["path"], include["part"]
     path = root / name
     if not path.is_file():
-        return f"there is no file {name}. Write its path from the top of the repository."
+        return f"{name} doesn't exist. Write its path from the top of the repository."
     if part is None:
         return ""
     if re.fullmatch(r"[\d:,-]*", part):
-        return f"{name} is shown by line numbers, which drift. Name a region of it."
+        return f"{name} is included by line numbers, which go stale. Name a region."
     try:
         found = regions(read(path), path.suffix, name) if path.suffix in COMMENTS else []
     except MarkerError as error:
         return f"{error}"
     if part not in [region.name for region in found]:
-        return f"{name} has no region {part}. Add its markers, or mend the name."
+        return f"{name} has no region {part}. Add its markers, or fix the name."
     return ""
 
 
 def _trimmed(lines: list[str]) -> list[str]:
-    """Return the lines without blank ones at the end."""
+    """Return the lines without trailing blank lines."""
     return "\n".join(lines).rstrip().split("\n")
 
 
@@ -334,7 +334,7 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def same_headings(pages: dict[Path, Page], root: Path) -> Iterator[Refusal]:
-    """A heading occurs once on the site, so that a search result names one place."""
+    """A heading is unique on the site, so that a search result names one section."""
     seen: dict[str, str] = {}
     for path, page in pages.items():
         for heading in page.headings:
@@ -342,16 +342,16 @@ def same_headings(pages: dict[Path, Page], root: Path) -> Iterator[Refusal]:
             here = f"{path.relative_to(root).as_posix()}:{heading.line}"
             first = seen.setdefault(text, here)
             if first != here and heading.text not in RITUAL:
-                text = f"{first} has the same heading. Name this section's own subject in it."
+                text = f"{first} has the same heading. Name this section's subject in it."
                 yield Refusal(path, heading.line, text)
 
 
-# Files of the site that are no pages
+# All files of the site
 
 
 def hosts(root: Path) -> Iterator[Refusal]:
-    """The site asks nothing of any other host."""
-    text = "this is asked of another host. Keep a copy in docs/, and ask for that."
+    """The site requests nothing from other hosts."""
+    text = "this is requested from another host. Put a copy in docs/, and refer to that."
     for path in sorted((root / "docs").rglob("*")):
         if path.suffix in (".md", ".html", ".css", ".js", ".svg"):
             lines = Page(read(path)).prose if path.suffix == ".md" else _numbered(path)
@@ -363,7 +363,7 @@ def hosts(root: Path) -> Iterator[Refusal]:
         lines = _numbered(settings)
         yield from (Refusal(settings, n, text) for n, line in lines if _CONFIGURED.match(line))
         if not any(re.match(r"\s+font:\s*false\b", line) for _, line in lines):
-            text = "the theme asks another host for its fonts. Set `font: false` under `theme`."
+            text = "the theme requests fonts from another host. Set `font: false` under `theme`."
             yield Refusal(settings, 0, text)
 
 

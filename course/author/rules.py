@@ -1,27 +1,17 @@
-"""Hold the rules of the course: `dev check`. Each refusal says where, and what to do.
+"""Check the rules of the course: `dev check`. Each message says where, and what to do.
 
-Of the tree: a slug has all its homes, is spelled `NN_name`, and the numbers run from 01 upwards.
-Of a test file: each test belongs to a task; a task is named once with its title, and needs only
-tasks before it.
-Of a solution: markers are well formed; a TODO is a sentence, its region named `task` or
-`task-part`; a file carried over is the same to the byte but for markers, and nothing is asked for
-twice; app.py has at most 120 lines, a function 25, the answers of a lesson 40 (without markers,
-and unless the page's front matter says otherwise).
-Of a starter: it is what `dev sync` writes, it compiles, and it starts.
-Of an answers file, `tests/answers/NN_slug.toml`: at least eight wrong and four right ones, and a
-wrong one for each task.
-
-    [[wrong]]
-    belief = "the misconception in one line"
-    fails = "create"        # the task that must notice it
-    [wrong.code]
-    create = '''...'''      # a region, by its name, or a whole file: "app.py" = '''...'''
-    [[right]]
-    how = "in which way it is written differently"
-    [right.code]
-    create = '''...'''
-
-Of the pages: see page_rules.py.
+The tree: a slug is spelled `NN_name` and has a file or folder in each tree. Numbers run from 01
+without gaps.
+Tests: each test belongs to a task. Only a task's first test has its title and points. A task needs
+only tasks above it.
+Solutions: markers are well formed. A TODO is a sentence, and its region is called `task` or
+`task-part`. A file that an earlier lesson has too is identical, except for markers, or a different
+program; its code isn't asked for again. app.py has at most 120 lines, a function 25, the answers
+of a lesson 40 (without markers; a page's front matter can raise the last limit).
+Starters: `dev sync` writes them. They compile and start.
+Answers, `tests/answers/NN_slug.toml`: at least eight wrong and four right ones, and a wrong one for
+each task. Their form is in answer_file.py.
+Pages: see page_rules.py.
 """
 
 import ast
@@ -42,13 +32,13 @@ from course.lesson.lessons import SLUG, Lesson, task_decorators
 from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
 
 APP_LINES, FUNCTION_LINES = 120, 25
-# What a lesson holds at most, unless its page's front matter says `answer_lines: 150`, say.
+# The limits of a lesson. Its page's front matter can set others, such as `answer_lines: 150`.
 LIMITS = {"answer_lines": 40, "todos": 6, "tasks": 8, "words": 2200}
 WRONG, RIGHT = 8, 4
 _WORD = re.compile(r"\S*\w\S*")
 START_SECONDS = 120.0
 
-# Where a slug has its homes: the folder, what to look for in it, and what surrounds the slug.
+# The trees in which a slug has a file or folder: the tree, a pattern, and what surrounds the slug.
 TREES = (
     ("docs/lessons", "*.md", "", ".md"),
     ("lessons", "*/", "", ""),
@@ -59,7 +49,7 @@ TREES = (
 
 
 def check(root: Path) -> list[str]:
-    """Return a sentence for each way in which the course at `root` breaks a rule."""
+    """Return a message for each broken rule of the course at `root`."""
     root = root.resolve()  # The starters are started from another folder.
     subjects = views(root)
     found = [refusal for rule in TREE_RULES for refusal in rule(root)]
@@ -75,30 +65,30 @@ def spelling(root: Path) -> Iterator[Refusal]:
     """A slug is two digits, `_`, and a name in lower case."""
     for path, slug in _entries(root):
         if not SLUG.fullmatch(slug):
-            text = f"{slug!r} is no lesson's name. Spell it NN_name in lower case, or move it."
+            text = f"{slug!r} isn't a lesson's name. Spell it NN_name in lower case, or move it."
             yield Refusal(path, 0, text)
 
 
 def homes(root: Path) -> Iterator[Refusal]:
-    """Each slug has its home in each tree."""
+    """Each slug has a file or folder in each tree."""
     for slug in _slugs(root):
         lesson = Lesson(slug, root)
         for home in lesson.homes:
             if not home.exists():
                 advice = "Run `python3 -m course dev sync`" if home == lesson.lesson else "Write it"
-                text = f"{slug} has no home here. {advice}, or remove its other homes."
+                text = f"{slug} has no file or folder here. {advice}, or remove its others."
                 yield Refusal(home, 0, text)
 
 
 def numbers(root: Path) -> Iterator[Refusal]:
-    """The lessons are numbered from 01, without a gap, and no number is used twice."""
+    """The lessons are numbered from 01, without gaps or duplicates."""
     for before, slug in pairwise(["00_start", *_slugs(root)]):
         path, wanted = Lesson(slug, root).solution, int(before[:2]) + 1
         if slug[:2] == before[:2]:
-            yield Refusal(path, 0, f"{before} has this number too. Give one of them another.")
+            yield Refusal(path, 0, f"{before} has the same number. Renumber one of them.")
         elif int(slug[:2]) != wanted:
             yield Refusal(
-                path, 0, f"number {wanted:02} is missing before it. Renumber the lessons."
+                path, 0, f"number {wanted:02} is missing before this. Renumber the lessons."
             )
 
 
@@ -106,19 +96,19 @@ def starters(root: Path) -> Iterator[Refusal]:
     """`lessons/` is what `dev sync` writes."""
     for change in _stale(root):
         if change.content is not None:
-            advice = "`python3 -m course dev sync` writes it, and keeps yours."
-            text = f"not what its solution says. {advice}"
+            advice = "`python3 -m course dev sync` writes it, and keeps a copy of yours."
+            text = f"this isn't the starter of its solution. {advice}"
         else:
             text = "no solution has this file. Run `python3 -m course dev sync`, or move it."
         yield Refusal(change.path, 0, text)
 
 
 def starting(root: Path) -> Iterator[Refusal]:
-    """A starter compiles, and it starts: its modules import, and `create_app` makes an app."""
+    """A starter compiles and starts: its modules import, and `create_app` returns an app."""
     stale = [change.path for change in _stale(root)]
     whole = []
     for folder in sorted((root / "lessons").glob("[0-9]*/")):
-        # What somebody has edited is not run: it is no starter.
+        # Don't run a folder that a learner has edited.
         if not any(path.is_relative_to(folder) for path in stale):
             broken = [r for path in sorted(folder.glob("*.py")) for r in _compiled(path)]
             yield from broken
@@ -127,7 +117,7 @@ def starting(root: Path) -> Iterator[Refusal]:
 
 
 def _stale(root: Path) -> list[Change]:
-    """Return what `dev sync` would do; nothing where it cannot, which the markers' rule says."""
+    """Return what `dev sync` would change; nothing if a marker is wrong, as `markers` reports."""
     try:
         return changes(root)
     except (MarkerError, UnicodeDecodeError):
@@ -135,7 +125,7 @@ def _stale(root: Path) -> list[Change]:
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, str]]:
-    """Return what stands where only homes should stand, each with the slug that it claims."""
+    """Yield each entry of the trees with the slug in its name, spelled right or wrong."""
     for folder, pattern, before, after in TREES:
         for path in sorted((root / folder).glob(pattern)):
             ours = not path.name.startswith((".", "__")) and path.name != "index.md"
@@ -144,20 +134,20 @@ def _entries(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _slugs(root: Path) -> list[str]:
-    """Return every well-spelled slug that has a home in any tree."""
+    """Return every valid slug that is in any tree."""
     return sorted({slug for _, slug in _entries(root) if SLUG.fullmatch(slug)})
 
 
 def _compiled(path: Path) -> Iterator[Refusal]:
-    """Refuse a Python file that does not compile."""
+    """Refuse a Python file that doesn't compile."""
     try:
         compile(read(path), path.name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        text = f"it does not compile: {error.args[0]}. A TODO has to stand where code may stand."
+        text = f"it doesn't compile: {error.args[0]}. Put the TODO where a statement may be."
         yield Refusal(path, getattr(error, "lineno", 0) or 0, text)
 
 
-# Run in a process of its own, since it imports what it is given. A line of JSON for each folder.
+# Runs in its own process, since it imports the starters. It prints a line of JSON for each folder.
 _START = """
 import contextlib, importlib, json, os, sys, traceback
 from pathlib import Path
@@ -184,12 +174,12 @@ for folder in map(Path, sys.argv[1:]):
     for name, module in list(sys.modules.items()):
         if Path(getattr(module, "__file__", None) or "-").parent == folder:
             del sys.modules[name]
-os._exit(0)  # Threads that were left would keep it.
+os._exit(0)  # Threads that still run would keep the process alive.
 """
 
 
 def _started(folders: list[Path]) -> Iterator[Refusal]:
-    """Start each starter, and refuse those that end in an exception or do not come back."""
+    """Start each starter, and refuse those that raise an exception or never return."""
     command = [sys.executable, "-I", "-B", "-c", _START, *map(str, folders)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         try:
@@ -201,10 +191,10 @@ def _started(folders: list[Path]) -> Iterator[Refusal]:
     for folder, (problem, *place) in zip(folders, reports, strict=False):
         if problem:
             path, line = place[0] if place else (folder, 0)
-            text = f"the starter does not start: {problem}. Leave what this needs outside the TODO."
+            text = f"the starter doesn't start: {problem}. Move what it needs out of the TODO."
             yield Refusal(Path(path), line, text)
     for folder in folders[len(reports) : len(reports) + 1]:
-        text = "the starter ended the process, or never came back. Nothing may run at import."
+        text = "the starter exited or never returned. Run nothing at import."
         yield Refusal(folder, 0, text)
 
 
@@ -212,52 +202,52 @@ def _started(folders: list[Path]) -> Iterator[Refusal]:
 
 
 def tasks(view: View) -> Iterator[Refusal]:
-    """Tests parse and name tasks, each once and in a usable way; each test belongs to one."""
+    """The tests parse; each test belongs to a task, and each task is valid."""
     path = view.lesson.test
     if not path.is_file():
         return
     try:
         body, found = ast.parse(read(path)).body, view.lesson.read_tasks()
     except (SyntaxError, ValueError) as error:
-        problem = getattr(error, "msg", "a decorator is more than strings and numbers")
-        text = f"its tasks cannot be read: {problem}. Mend it."
+        problem = getattr(error, "msg", "a decorator's arguments aren't all literals")
+        text = f"its tasks can't be read: {problem}. Fix it."
         yield Refusal(path, getattr(error, "lineno", 0) or 0, text)
         return
     if not found:
-        yield Refusal(path, 0, 'it names no task. Put @task("id", "title") above a test.')
+        yield Refusal(path, 0, 'it has no task. Add @task("id", "title") to a test.')
     seen: list[str] = []
     for call in task_decorators(body):
         yield from (Refusal(path, call.lineno, text) for text in _task_problems(call, view, seen))
         seen.append(call.args[0].value)
     for node in body:
         if getattr(node, "name", "").startswith("test_") and not task_decorators([node]):
-            yield Refusal(path, node.lineno, f"{node.name} belongs to no task. Put @task above it.")
+            yield Refusal(path, node.lineno, f"{node.name} has no task. Add @task to it.")
 
 
 def _task_problems(call: ast.Call, view: View, seen: list[str]) -> Iterator[str]:
-    """Say what is wrong with one @task, given the ids that were named above it."""
+    """Yield what is wrong with one @task, given the ids of those above it."""
     name = call.args[0].value
     if name in seen:
         if len(call.args) > 1 or call.keywords:
-            yield f"task {name} is named already. Only its first test gives title and points."
+            yield f"task {name} has a title already. Only its first test has title and points."
         return
     task = next(task for task in view.tasks if task.id == name)
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        yield f"{name!r} is no task id. Use lower-case letters, digits and _."
+        yield f"{name!r} isn't a valid task id. Use lower-case letters, digits and _."
     if not task.title:
         yield f'task {name} has no title. Write @task("{name}", "What it shows").'
     if type(task.points) is not int or task.points < 1:
-        yield f"task {name} is worth {task.points!r}. Points are a whole number from 1."
+        yield f"task {name} has {task.points!r} points. Use a whole number from 1."
     for need in task.needs:
         if need not in seen:
-            yield f"task {name} needs {need}, which no test above names. Move it, or mend the name."
+            yield f"task {name} needs {need}, which no test above has. Move it, or fix the name."
 
 
 # The solution
 
 
 def markers(view: View) -> Iterator[Refusal]:
-    """Markers pair up and are well spelled, and only files that may have them do."""
+    """Markers are valid and pair up, and only files that may have them do."""
     for name, path in view.files.items():
         try:
             text = path.read_bytes().decode("utf-8")
@@ -266,11 +256,11 @@ def markers(view: View) -> Iterator[Refusal]:
             yield Refusal(path, error.line, error.problem)
         except UnicodeDecodeError:
             if path.suffix in COMMENTS:
-                yield Refusal(path, 0, "it is not UTF-8. Save it as UTF-8.")
+                yield Refusal(path, 0, "it isn't UTF-8. Save it as UTF-8.")
 
 
 def todos(view: View) -> Iterator[Refusal]:
-    """Each TODO is a sentence, has an answer, and belongs to a task; a lesson has a few."""
+    """Each TODO is a sentence, has an answer, and belongs to a task; a lesson has few of them."""
     names: set[str] = set()
     for region in view.todos:
         for text in _todo_problems(region, view, names):
@@ -279,26 +269,26 @@ def todos(view: View) -> Iterator[Refusal]:
     most = _limit(view, "todos")
     if view.files and not 1 <= len(view.todos) <= most:
         count = len(view.todos)
-        text = f"it asks for {count} regions. Give from 1 to {most} regions a sentence."
+        text = f"it has {count} TODOs. Give 1 to {most} regions a sentence."
         yield Refusal(view.lesson.solution, 0, text)
 
 
 def _todo_problems(region: Region, view: View, names: set[str]) -> Iterator[str]:
-    """Say what is wrong with a TODO, given the names of those before it."""
+    """Yield what is wrong with a TODO, given the names of those before it."""
     if region.task not in [task.id for task in view.tasks]:
-        yield f"no task checks {region.name}. Name it `task` or `task-part`, after a task's id."
+        yield f"no task checks {region.name}. Call it `task` or `task-part`, after a task's id."
     if region.name in names:
-        yield f"another file has a TODO {region.name}. Call this one {region.task}-part."
+        yield f"another file has a TODO {region.name}. Call this one `{region.task}-part`."
     if not re.fullmatch(r"[A-Z].*\.", region.sentence):
-        yield f"{region.name} asks {region.sentence!r}. Write a sentence: capital first, full stop."
+        yield f"{region.name} says {region.sentence!r}. Write a sentence: a capital, a full stop."
     if not code_lines(region.body):
-        yield f"{region.name} has no code. Put its answer between the markers."
+        yield f"{region.name} has no code. Put the answer between its markers."
     elif next(filter(str.strip, region.body.split("\n"))).startswith((" ", "\t")):
-        yield f"{region.name} is indented less than its code. Indent its markers as the code."
+        yield f"{region.name} is indented less than its code. Indent its markers like the code."
 
 
 def stray_todos(view: View) -> Iterator[Refusal]:
-    """A learner searches for TODO and finds what is asked, and nothing else."""
+    """A learner who searches for TODO finds only what to write."""
     for name, text in view.code.items():
         for number, line in enumerate(text.split("\n"), 1):
             if re.search(r"\bTODO\b", line):
@@ -307,7 +297,7 @@ def stray_todos(view: View) -> Iterator[Refusal]:
 
 
 def carried(view: View) -> Iterator[Refusal]:
-    """A file starts from the lesson before: the same to the byte, or another program."""
+    """A file that an earlier lesson has too is identical, or a different program."""
     for name, text in view.code.items():
         before, suffix = view.earlier(name), Path(name).suffix
         if before is None:
@@ -315,24 +305,24 @@ def carried(view: View) -> Iterator[Refusal]:
         mine, theirs = (without_markers(t, suffix) for t in (text, before.code[name]))
         if mine != theirs and _program(mine, suffix) == _program(theirs, suffix):
             text = (
-                f"it differs from that of {before.slug} only in comments or spacing. "
-                "Make them the same to the byte, but for markers."
+                f"it differs from the file in {before.slug} only in comments or spacing. "
+                "Make them identical, except for markers."
             )
             yield Refusal(view.files[name], 0, text)
 
 
 def asked_twice(view: View) -> Iterator[Refusal]:
-    """What an earlier lesson wrote is not asked for again."""
+    """A lesson doesn't ask for code that an earlier lesson wrote."""
     for region in view.todos:
         before = view.earlier(region.file)
         body = "\n".join(["", *code_lines(region.body), ""])
         if before and body in "\n".join(["", *code_lines(before.code[region.file]), ""]):
-            text = f"{before.slug} has the code of {region.name} already. Drop its sentence."
+            text = f"{before.slug} has the code of {region.name} already. Remove the sentence."
             yield Refusal(view.files[region.file], region.first, text)
 
 
 def _program(text: str, suffix: str) -> object:
-    """Return what tells two programs apart when comments and spacing do not count."""
+    """Return a form of the program that ignores comments and spacing."""
     if suffix == ".py":
         try:
             return ast.dump(ast.parse(text))
@@ -342,13 +332,13 @@ def _program(text: str, suffix: str) -> object:
 
 
 def _limit(view: View, name: str) -> int:
-    """Return how many of these the lesson may have."""
+    """Return the lesson's limit of this name."""
     given = view.page.front.get(name, "")
     return int(given) if given.isdecimal() else LIMITS[name]
 
 
 def load(view: View) -> Iterator[Refusal]:
-    """A page is read in a sitting: its words outside code and closed boxes are few."""
+    """A page is short: it has few tasks, and few words outside code and closed boxes."""
     page = view.page
     closed = {
         number
@@ -362,21 +352,21 @@ def load(view: View) -> Iterator[Refusal]:
     }
     for name, count in counts.items():
         if count > (most := _limit(view, name)):
-            advice = f"Move a part elsewhere, or say `{name}: {count}` in its front matter."
-            text = f"it has {count} {name}, of at most {most}. {advice}"
+            advice = f"Move a part elsewhere, or set `{name}: {count}` in its front matter."
+            text = f"it has {count} {name}; the limit is {most}. {advice}"
             yield Refusal(view.lesson.page, 0, text)
 
 
 def sizes(view: View) -> Iterator[Refusal]:
-    """A lesson is read in a sitting."""
+    """A lesson's code is short."""
     length = len(without_markers(view.code.get("app.py", ""), ".py").rstrip("\n").split("\n"))
     if length > APP_LINES:
-        text = f"it has {length} lines, of at most {APP_LINES}. Move a part to a module of its own."
+        text = f"it has {length} lines; the limit is {APP_LINES}. Move a part to another module."
         yield Refusal(view.files["app.py"], 0, text)
     answer = sum(len(code_lines(region.body)) for region in view.todos)
     most = _limit(view, "answer_lines")
     if answer > most:
-        text = f"its answers have {answer} lines, of at most {most}. Give more of it."
+        text = f"its answers have {answer} lines; the limit is {most}. Give more code."
         yield Refusal(view.lesson.solution, 0, text)
     for name in view.code:
         if name.endswith(".py"):
@@ -388,29 +378,29 @@ def _functions(path: Path) -> Iterator[Refusal]:
     try:
         tree = ast.parse(read(path))
     except SyntaxError as error:
-        yield Refusal(path, error.lineno or 0, f"it does not compile: {error.msg}. Mend it.")
+        yield Refusal(path, error.lineno or 0, f"it doesn't compile: {error.msg}. Fix it.")
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             source = "\n".join(read(path).split("\n")[node.lineno - 1 : node.end_lineno])
             length = len(without_markers(source, ".py").split("\n"))
             if length > FUNCTION_LINES:
-                text = f"{node.name} has {length} lines, of at most {FUNCTION_LINES}. Divide it."
+                text = f"{node.name} has {length} lines; the limit is {FUNCTION_LINES}. Split it."
                 yield Refusal(path, node.lineno, text)
 
 
-# The answers that judge the tests
+# The answers that test the grader
 
 
 def answers(view: View) -> Iterator[Refusal]:
-    """The wrong and the right answers are enough, and of the form above."""
+    """There are enough wrong and right answers, and each has the form in answer_file.py."""
     path = view.lesson.answers
     if not path.is_file():
         return
     try:
         given = tomllib.loads(read(path))
     except tomllib.TOMLDecodeError as error:
-        yield Refusal(path, 0, f"it is not TOML: {error}. Mend it.")
+        yield Refusal(path, 0, f"it isn't valid TOML: {error}. Fix it.")
         return
     for extra in sorted(given.keys() - {"wrong", "right"}):
         yield Refusal(path, 0, f"{extra!r} is unknown here. Use [[wrong]] and [[right]].")
@@ -420,7 +410,7 @@ def answers(view: View) -> Iterator[Refusal]:
     for task in view.tasks:
         if task.id not in judged:
             yield Refusal(
-                path, 0, f"no wrong answer fails {task.id}. Write one, to judge its tests."
+                path, 0, f"no wrong answer fails {task.id}. Write one, to test its grader."
             )
 
 
@@ -440,26 +430,26 @@ def _answers(
 
 
 def _answer_problems(entry: dict, fields: set[str], view: View) -> Iterator[str]:
-    """Say what is wrong with one answer."""
+    """Yield what is wrong with one answer."""
     for name in sorted(fields - entry.keys()):
         yield f"the answer has no `{name}`. Add it."
     for name in sorted(entry.keys() - fields):
         yield f"`{name}` is unknown in this answer. Use {', '.join(sorted(fields))}."
     known = [task.id for task in view.tasks]
     if "fails" in entry and entry["fails"] not in known:
-        yield f"it fails {entry['fails']!r}, which is no task. Name one of {', '.join(known)}."
+        yield f"`fails` is {entry['fails']!r}, not a task. Name one of {', '.join(known)}."
     code = entry.get("code") or {}
     if not code and "code" in entry:
-        yield "it changes no code. Give a region's or a file's other text."
+        yield "it changes no code. Give it the new text of a region or a file."
     names = [*view.files, *(region.name for region in view.regions)]
     for key, value in code.items():
-        # A new file is another structure, but only where something that is there uses it.
+        # An answer may add a file, but only if it also changes code that can use it.
         is_new_file = "." in key and any(name in names for name in code)
         if names.count(key) != 1 and not is_new_file:
             there = "several regions are" if key in names else "no region or file is"
-            yield f"{there} called {key!r}. Use the name of one region or file of the solution."
+            yield f"{there} called {key!r}. Name one region or file of the solution."
         if not isinstance(value, str):
-            yield f"the code of {key} is no text. Put it between three quotes."
+            yield f"the code of {key} isn't a string. Put it in triple quotes."
 
 
 TREE_RULES = (spelling, homes, numbers, starters, starting)

@@ -1,7 +1,7 @@
-"""Write `lessons/` from `solutions/`: the command `dev sync`. A starter is never edited by hand.
+"""Write `lessons/` from `solutions/`: the command `dev sync`. Never edit a starter by hand.
 
-A learner's work is never lost by it. A file that git does not track is not deleted, and what git
-does not have a copy of is kept under `.course/kept/` before it is overwritten.
+It never loses a learner's work. It doesn't delete a file that git doesn't track, and it copies a
+file that git couldn't restore to `.course/kept/` before it overwrites that file.
 """
 
 import shutil
@@ -16,14 +16,14 @@ from course.lesson.starter import files, starter_files
 
 @dataclass(frozen=True)
 class Change:
-    """A file of `lessons/` that is not as it should be. `content` is None where none should be."""
+    """A file of `lessons/` to write with `content`, or to remove if `content` is None."""
 
     path: Path
     content: bytes | None
 
 
 def changes(root: Path) -> list[Change]:
-    """Return what has to be written or removed before `lessons/` is as `solutions/` says."""
+    """Return what to write or remove to make `lessons/` match `solutions/`."""
     wanted = {
         lesson.lesson / name: content
         for lesson in lessons(root)
@@ -39,14 +39,14 @@ def changes(root: Path) -> list[Change]:
 
 
 def _read(path: Path) -> bytes | None:
-    """Return the file's content, or None where there is none."""
+    """Return the file's content, or None if it doesn't exist."""
     return path.read_bytes() if path.is_file() else None
 
 
 def sync(root: Path) -> list[str]:
-    """Write every starter, remove what no solution has, and return a line for each file.
+    """Write every starter, remove files that no solution has, and return a line for each file.
 
-    Raises MarkerError where a solution's marker is wrong; nothing is written then.
+    Raises MarkerError if a solution's marker is wrong; then nothing is written.
     """
     todo = changes(root)
     safe = _held_by_git(root) if todo else set()
@@ -55,13 +55,13 @@ def sync(root: Path) -> list[str]:
 
 
 def _apply(change: Change, root: Path, safe: bool, kept: Path) -> str:
-    """Make one change, and say so. `safe` is whether git could bring back what is there."""
+    """Make one change, and return a line about it. `safe` is whether git could restore the file."""
     path, name = change.path, change.path.relative_to(root).as_posix()
     if change.content is None:
         if not safe:
             return (
-                f"left {name}: no solution has it, but git could not bring it back. "
-                "Delete it yourself if nobody needs it."
+                f"left {name}: no solution has it, but git couldn't restore it. "
+                "Delete it yourself if it isn't needed."
             )
         path.unlink()
         _remove_empty(path.parent, root / "lessons")
@@ -71,14 +71,14 @@ def _apply(change: Change, root: Path, safe: bool, kept: Path) -> str:
         copy = kept / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)
-        line += f"; what was there is kept in {copy.relative_to(root).as_posix()}"
+        line += f"; the old file is now {copy.relative_to(root).as_posix()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(change.content)
     return line
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
-    """Remove the folder and those above it, up to `top`, as far as nothing is left in them."""
+    """Remove the folder if it is empty, then its parents below `top` that are empty."""
     while folder != top and not files(folder):
         shutil.rmtree(folder / "__pycache__", ignore_errors=True)
         if any(folder.iterdir()):
@@ -88,13 +88,13 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 
 def _held_by_git(root: Path) -> set[Path]:
-    """Return the files of `lessons/` of which git has this very content."""
+    """Return the files of `lessons/` that git tracks and that are unchanged."""
     tracked, modified = _git_files(root), _git_files(root, "--modified")
     return tracked - modified
 
 
 def _git_files(root: Path, *options: str) -> set[Path]:
-    """Return the files of `lessons/` that `git ls-files` names; none where git cannot say."""
+    """Return the files of `lessons/` that `git ls-files` lists; none if git fails."""
     command = ["git", "ls-files", "-z", *options, "--", "lessons"]
     try:
         run = subprocess.run(command, cwd=root, capture_output=True, check=True)

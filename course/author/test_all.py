@@ -1,6 +1,6 @@
 """Test the course itself: the command `test`.
 
-Every part is a command that can also be given by hand. Its output is passed on as it comes.
+Every part is a command that you can also run yourself. Its output is shown as it arrives.
 """
 
 import codecs
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TextIO
 
 RUNNER = "tests/course"
-# What the parts say at their end, such as "31 judged rightly, 0 not" or "12 passed, 1 failed".
-_PASSED = re.compile(r"(\d+) (?:judged rightly|passed)")
-_FAILED = re.compile(r"(\d+) (?:not\b|failed|errors?\b)")
+# The parts' last lines, such as "31 judged correctly, 0 wrongly" or "12 passed, 1 failed".
+_PASSED = re.compile(r"(\d+) (?:judged correctly|passed)")
+_FAILED = re.compile(r"(\d+) (?:wrongly|failed|errors?\b)")
 
-# The theme's announcement of its successor is for nobody who tests the course.
+# NO_MKDOCS_2_WARNING hides the theme's announcement of its successor.
 _SETTINGS = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONIOENCODING": "utf-8",
@@ -30,7 +30,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Gate:
-    """A part of the test: the arguments of Python that run it."""
+    """A part of the test: its title, and the arguments for Python that run it."""
 
     title: str
     arguments: tuple[str, ...]
@@ -38,7 +38,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many tests of a part passed and failed. A part that does not count is one test."""
+    """How many tests of a part passed and failed. A part that doesn't count counts as one test."""
 
     gate: Gate
     passed: int
@@ -49,14 +49,14 @@ class Outcome:
 def gates(scratch: str, lesson: str = "", jobs: int = 0) -> list[Gate]:
     """Return the parts in order. `scratch` is a folder for what they write.
 
-    With a lesson, only its answers are judged. `jobs` is how many tests run at once; 0 is what
-    suits this machine.
+    With a lesson, only the answers of that lesson are graded. `jobs` is how many tests run at
+    once; 0 chooses by the number of cores.
     """
     course, site = ("-m", "course"), ("-d", str(Path(scratch) / "site"))
     judged = [lesson] * bool(lesson) + ["--jobs", str(jobs)] * bool(jobs)
-    # A test of the runner waits a third of its time, so that each core has room for a bit more.
+    # A test of the runner waits for a third of its time, so run one more than there are cores.
     side_by_side = ("-n", str(jobs or 1 + (os.cpu_count() or 1)), "--dist", "worksteal")
-    # Solutions, starters, right answers and wrong ones: `dev answers` judges all four gates.
+    # `dev answers` covers solutions, starters, right answers and wrong ones.
     return [
         Gate("the code's rules: ruff check", ("-m", "ruff", "check", "-q")),
         Gate("its layout: ruff format --check", ("-m", "ruff", "format", "-q", "--check")),
@@ -74,7 +74,7 @@ def run(
     lesson: str = "",
     jobs: int = 0,
 ) -> int:
-    """Run each part, then print what passed. Returns 0 if everything did, else 1."""
+    """Run each part, then print the counts. Returns 0 if everything passed, else 1."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
         parts = list(chosen or gates(scratch, lesson, jobs))
@@ -99,7 +99,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
-    """Run one part and pass on what it prints."""
+    """Run one part and show what it prints."""
     out.flush()
     started, printed = time.monotonic(), ""
     with subprocess.Popen(
@@ -110,7 +110,7 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as child:
-        # As it comes, and not line by line: pytest prints a dot for each test.
+        # Don't wait for whole lines: pytest prints a dot for each test.
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while data := child.stdout.read1():
             text = decoder.decode(data).replace("\r\n", "\n")
@@ -122,7 +122,7 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
 
 
 def _outcome(gate: Gate, last: str, status: int, seconds: float) -> Outcome:
-    """Return what the last line counts. Only a part that ended with 0 can have no failure."""
+    """Return the counts in the last line. A part that exits with an error has a failure."""
     counted = _PASSED.search(last), _FAILED.search(last)
     passed, failed = (int(match[1]) if match else 0 for match in counted)
     if status:

@@ -1,4 +1,4 @@
-"""What `dev answers` makes of the verdicts on an answer."""
+"""How `dev answers` judges a grader by its verdicts on an answer."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from course.report import Card, LessonResult, TaskResult
 
 
 def judged(fails: str, **statuses: str) -> tuple[int, str]:
-    """Judge an answer by its tasks' statuses. Returns the exit status, and what is printed."""
+    """Judge an answer by its tasks' statuses. Returns the exit status and the output."""
     tasks = [
         TaskResult(id, id, 1, status, Card(f"{id} says why")) for id, status in statuses.items()
     ]
@@ -32,7 +32,7 @@ def test_a_right_answer_passes_and_a_wrong_one_fails_its_task(fails, connect, st
 
     assert status == 0
     assert "  ✓ 09_browser" in out
-    assert out.endswith("1 judged rightly, 0 not\n")
+    assert out.endswith("1 judged correctly, 0 wrongly\n")
 
 
 @pytest.mark.parametrize(
@@ -45,32 +45,32 @@ def test_a_right_answer_passes_and_a_wrong_one_fails_its_task(fails, connect, st
         ("states", "passed", "error"),
     ],
 )
-def test_anything_else_is_a_mistake(fails, connect, states):
+def test_any_other_verdict_is_a_mistake(fails, connect, states):
     status, out = judged(fails, connect=connect, states=states)
 
     assert status == 1
     assert "  ✗ 09_browser" in out
-    assert out.endswith("0 judged rightly, 1 not\n")
+    assert out.endswith("0 judged correctly, 1 wrongly\n")
 
 
 @pytest.mark.parametrize("fails", ["", "connect", "states"])
-def test_what_is_skipped_and_what_needs_it_are_not_judged(fails):
+def test_a_skipped_task_and_those_that_need_it_are_not_judged(fails):
     status, out = judged(fails, connect="skipped", states="blocked")
 
     assert status == 0
     assert "  - 09_browser" in out
     assert "connect says why" in out
-    assert out.endswith("0 judged rightly, 0 not; 1 could not be judged here\n")
+    assert out.endswith("0 judged correctly, 0 wrongly; 1 can't be judged on this machine\n")
 
 
-def test_the_grading_of_a_wrong_answer_ends_with_a_need_that_fails():
+def test_a_failed_need_ends_the_grading_of_a_wrong_answer():
     status, out = judged("states", connect="failed")
 
     assert status == 1
     assert "connect: failed" in out
 
 
-def test_a_wrong_answer_is_judged_by_its_task_and_the_needs_whose_regions_it_changes():
+def test_a_wrong_answer_is_graded_on_its_task_and_the_needs_whose_regions_it_changes():
     lesson = find("1")
     fails = Answer(lesson, "an answer", {"keep": "pass"}, "keep")
     touches = Answer(lesson, "an answer", {"create": "pass"}, "keep")
@@ -81,14 +81,12 @@ def test_a_wrong_answer_is_judged_by_its_task_and_the_needs_whose_regions_it_cha
     assert judge._tasks(whole_file, "") == ("create", "keep", "list", "read")
 
 
-def test_with_only_the_right_answers_are_judged_by_that_task_too():
+def test_only_applies_to_right_answers_too():
     assert judge._tasks(Answer(find("1"), "the solution"), "") == ()
     assert judge._tasks(Answer(find("1"), "the solution"), "keep") == ("keep",)
 
 
-def test_what_was_judged_rightly_is_left_out_by_resume_until_something_changes(
-    tmp_path, monkeypatch
-):
+def test_resume_skips_an_answer_judged_correctly_until_it_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "KEPT", tmp_path / ".course" / "answers.jsonl")
     answer = Answer(find("1"), "an answer", {"keep": "pass"}, "keep")
     judge._keep(judge._key(answer))
@@ -98,7 +96,7 @@ def test_what_was_judged_rightly_is_left_out_by_resume_until_something_changes(
     assert judge._key(changed) not in judge._kept()
 
 
-def test_a_broken_record_of_what_was_judged_counts_as_none(tmp_path, monkeypatch):
+def test_a_broken_record_of_judged_answers_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "answers.jsonl").write_text(json.dumps("one") + "\nnot JSON\n", "utf-8")
     monkeypatch.setattr(judge, "KEPT", tmp_path / "answers.jsonl")
 

@@ -1,4 +1,4 @@
-"""The rules of the course. A tree of two lessons keeps them all; each test breaks one."""
+"""The rules of the course. A course of two lessons passes them all; each test breaks one."""
 
 import shutil
 from contextlib import suppress
@@ -95,7 +95,7 @@ Make it so that `hello` works.
 
 
 def page(title: str, *tasks: str) -> str:
-    """Return a lesson's page with these parts under its task."""
+    """Return a lesson's page with these sections under "Your task"."""
     head = f"---\ndescription: Say it.\n---\n\n# {title}\n\n## Goal\n\nSay it.\n\n"
     problem = "## See the problem\n\n```console\n$ python app.py\n```\n\n## Your task\n\n"
     foot = "## Check\n\nRun it.\n\n## What changed\n\nIt speaks.\n\n## Next\n\nMore.\n"
@@ -124,7 +124,7 @@ PAGES = {
 
 
 def answers(region: str, *tasks: str) -> str:
-    """Return eight wrong answers and four right ones; the tasks take turns."""
+    """Return eight wrong answers, which fail the tasks in turn, and four right ones."""
     wrong = [
         f'[[wrong]]\nbelief = "{n}"\nfails = "{tasks[n % len(tasks)]}"\n'
         f"[wrong.code]\n{region} = 'return {n}'\n"
@@ -152,7 +152,7 @@ TREE = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A course of two lessons that keeps every rule."""
+    """A course of two lessons that passes every rule."""
     for name, text in TREE.items():
         write(tmp_path / name, text)
     sync(tmp_path)
@@ -160,13 +160,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file, and the folders that it needs."""
+    """Write a file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
 
 
 def change(root: Path, name: str, old: str, new: str) -> None:
-    """Replace a part of a file wherever it stands, then write the starters if that can be."""
+    """Replace every occurrence in a file, then write the starters unless a marker is wrong."""
     text = (root / name).read_text("utf-8")
     assert old in text
     write(root / name, text.replace(old, new))
@@ -175,17 +175,17 @@ def change(root: Path, name: str, old: str, new: str) -> None:
 
 
 def line_of(path: Path, text: str) -> int:
-    """Return the number of the line that is the text, or else of the first that holds it."""
+    """Return the number of the line that equals the text, or of the first that contains it."""
     lines = path.read_text("utf-8").split("\n")
     line = text if text in lines else next(line for line in lines if text in line)
     return lines.index(line) + 1
 
 
-def test_a_course_that_keeps_every_rule_is_not_refused(root):
+def test_a_course_that_passes_every_rule_is_not_refused(root):
     assert check(root) == []
 
 
-def test_the_course_may_be_named_from_where_one_stands(root, monkeypatch):
+def test_the_courses_path_may_be_relative(root, monkeypatch):
     monkeypatch.chdir(root.parent)
 
     assert check(Path(root.name)) == []
@@ -194,7 +194,7 @@ def test_the_course_may_be_named_from_where_one_stands(root, monkeypatch):
 # The tree
 
 
-def test_a_slug_has_a_home_in_each_tree(root):
+def test_a_slug_has_a_file_or_folder_in_each_tree(root):
     (root / "docs/lessons/02_world.md").unlink()
     (root / "tests/test_02_world.py").unlink()
     (root / "tests/answers/01_hello.toml").unlink()
@@ -202,27 +202,29 @@ def test_a_slug_has_a_home_in_each_tree(root):
     found = check(root)
 
     assert found[:3] == [
-        "tests/answers/01_hello.toml: 01_hello has no home here. "
-        "Write it, or remove its other homes.",
-        "docs/lessons/02_world.md: 02_world has no home here. Write it, or remove its other homes.",
-        "tests/test_02_world.py: 02_world has no home here. Write it, or remove its other homes.",
+        "tests/answers/01_hello.toml: 01_hello has no file or folder here. "
+        "Write it, or remove its others.",
+        "docs/lessons/02_world.md: 02_world has no file or folder here. "
+        "Write it, or remove its others.",
+        "tests/test_02_world.py: 02_world has no file or folder here. "
+        "Write it, or remove its others.",
     ]
 
 
-def test_a_starter_that_was_never_written_is_asked_for(root):
+def test_a_starter_that_was_never_written_is_reported(root):
     shutil.rmtree(root / "lessons/02_world")
 
     assert (
-        "lessons/02_world: 02_world has no home here. "
-        "Run `python3 -m course dev sync`, or remove its other homes."
+        "lessons/02_world: 02_world has no file or folder here. "
+        "Run `python3 -m course dev sync`, or remove its others."
     ) in check(root)
 
 
-def test_a_lesson_whose_solution_is_missing_is_seen_by_its_other_homes(root):
+def test_a_lesson_without_a_solution_is_found_by_its_other_files(root):
     shutil.rmtree(root / "solutions/01_hello")
 
     assert (
-        "solutions/01_hello: 01_hello has no home here. Write it, or remove its other homes."
+        "solutions/01_hello: 01_hello has no file or folder here. Write it, or remove its others."
     ) in check(root)
 
 
@@ -240,24 +242,24 @@ def test_a_slug_is_two_digits_and_a_name_in_lower_case(root, name, said):
 
     place = name.removesuffix("/app.py")
     assert check(root) == [
-        f"{place}: '{said}' is no lesson's name. Spell it NN_name in lower case, or move it."
+        f"{place}: '{said}' isn't a lesson's name. Spell it NN_name in lower case, or move it."
     ]
 
 
 def move(root: Path, old: str, new: str) -> None:
-    """Give a lesson another slug in each tree."""
+    """Change a lesson's slug in each tree."""
     tests = ["tests/test_{}.py", "tests/answers/{}.toml"]
     for home in [*tests, "docs/lessons/{}.md", "lessons/{}", "solutions/{}"]:
         (root / home.format(old)).rename(root / home.format(new))
 
 
-def test_numbers_leave_no_gap(root):
+def test_the_numbers_have_no_gap(root):
     move(root, "02_world", "03_world")
     change(root, "docs/lessons/03_world.md", "02_world", "03_world")
     change(root, "docs/lessons/03_world.md", "# 2. World", "# 3. World")
 
     assert check(root) == [
-        "solutions/03_world: number 02 is missing before it. Renumber the lessons."
+        "solutions/03_world: number 02 is missing before this. Renumber the lessons."
     ]
 
 
@@ -267,7 +269,7 @@ def test_no_number_is_used_twice(root):
     change(root, "docs/lessons/01_world.md", "# 2. World", "# 1. World")
 
     assert check(root) == [
-        "solutions/01_world: 01_hello has this number too. Give one of them another."
+        "solutions/01_world: 01_hello has the same number. Renumber one of them."
     ]
 
 
@@ -278,12 +280,12 @@ def test_a_starter_is_not_edited_by_hand(root):
     write(root / "lessons/01_hello/app.py", "print('mine')\n")
 
     assert check(root) == [
-        "lessons/01_hello/app.py: not what its solution says. "
-        "`python3 -m course dev sync` writes it, and keeps yours."
+        "lessons/01_hello/app.py: this isn't the starter of its solution. "
+        "`python3 -m course dev sync` writes it, and keeps a copy of yours."
     ]
 
 
-def test_a_starter_has_no_file_that_its_solution_has_not(root):
+def test_a_starter_has_only_the_files_of_its_solution(root):
     write(root / "lessons/01_hello/notes.txt", "mine")
 
     assert check(root) == [
@@ -292,7 +294,7 @@ def test_a_starter_has_no_file_that_its_solution_has_not(root):
     ]
 
 
-def test_what_running_leaves_behind_is_no_stray_file(root):
+def test_databases_caches_and_hidden_files_are_ignored(root):
     write(root / "lessons/01_hello/board.sqlite3", "")
     write(root / "lessons/01_hello/__pycache__/app.cpython-311.pyc", "")
     write(root / "lessons/01_hello/.DS_Store", "")
@@ -308,7 +310,7 @@ def test_a_starter_compiles(root):
         "    greeting = (\n    # --8<-- [start:world]",
     )
 
-    assert "lessons/02_world/world.py:8: it does not compile" in check(root)[0]
+    assert "lessons/02_world/world.py:8: it doesn't compile" in check(root)[0]
 
 
 def test_a_starter_starts(root):
@@ -321,63 +323,62 @@ def test_a_starter_starts(root):
     )
 
     assert check(root)[0] == (
-        "lessons/01_hello/app.py:16: the starter does not start: "
-        "NameError: name 'QUIET' is not defined. Leave what this needs outside the TODO."
+        "lessons/01_hello/app.py:16: the starter doesn't start: "
+        "NameError: name 'QUIET' is not defined. Move what it needs out of the TODO."
     )
 
 
-def test_what_a_learner_wrote_is_not_run(root):
+def test_a_learners_code_is_not_run(root):
     write(root / "lessons/01_hello/app.py", "raise SystemExit\n")
 
     assert check(root) == [
-        "lessons/01_hello/app.py: not what its solution says. "
-        "`python3 -m course dev sync` writes it, and keeps yours."
+        "lessons/01_hello/app.py: this isn't the starter of its solution. "
+        "`python3 -m course dev sync` writes it, and keeps a copy of yours."
     ]
 
 
-def test_a_starter_that_ends_the_process_is_named(root):
+def test_a_starter_that_exits_the_process_is_reported(root):
     change(root, "solutions/02_world/world.py", "from app", "import os\n\nos._exit(0)\nfrom app")
 
     assert check(root) == [
-        "lessons/02_world: the starter ended the process, or never came back. "
-        "Nothing may run at import."
+        "lessons/02_world: the starter exited or never returned. Run nothing at import."
     ]
 
 
-# What is broken by one change: the file, what is replaced by what, and what is said.
+# Rules that one change breaks: the file, the old text, the new text, and the message.
 
 TEST_FILES = {
     "no task": (
         "tests/test_02_world.py",
         '@task("world", "It greets the world")\ndef test_',
         "def example_",
-        'tests/test_02_world.py: it names no task. Put @task("id", "title") above a test.',
+        'tests/test_02_world.py: it has no task. Add @task("id", "title") to a test.',
     ),
     "a test without a task": (
         "tests/test_01_hello.py",
         "def loud",
         "def test_loud",
-        "tests/test_01_hello.py:16: test_loud belongs to no task. Put @task above it.",
+        "tests/test_01_hello.py:16: test_loud has no task. Add @task to it.",
     ),
     "not Python": (
         "tests/test_01_hello.py",
         "def loud(text): ...",
         "def loud(:",
-        "tests/test_01_hello.py:16: its tasks cannot be read: invalid syntax. Mend it.",
+        "tests/test_01_hello.py:16: its tasks can't be read: invalid syntax. Fix it.",
     ),
     "computed": (
         "tests/test_01_hello.py",
         '"It greets"',
         "TITLE",
-        "tests/test_01_hello.py: its tasks cannot be read: "
-        "a decorator is more than strings and numbers. Mend it.",
+        "tests/test_01_hello.py: its tasks can't be read: "
+        "a decorator's arguments aren't all literals. Fix it.",
     ),
     "named twice": (
         "tests/test_01_hello.py",
         '@task("hello")',
         '@task("hello", "It greets again")',
-        "tests/test_01_hello.py:8: task hello is named already. "
-        "Only its first test gives title and points.",
+        "tests/test_01_hello.py:8: task hello has a title already. "
+        "Only its first test has title and points.",
     ),
     "no title": (
         "tests/test_02_world.py",
@@ -389,20 +390,21 @@ TEST_FILES = {
         "tests/test_01_hello.py",
         "points=2",
         "points=0",
-        "tests/test_01_hello.py:4: task hello is worth 0. Points are a whole number from 1.",
+        "tests/test_01_hello.py:4: task hello has 0 points. Use a whole number from 1.",
     ),
     "an id in capitals": (
         "tests/test_01_hello.py",
         '"shout"',
         '"Shout"',
-        "tests/test_01_hello.py:12: 'Shout' is no task id. Use lower-case letters, digits and _.",
+        "tests/test_01_hello.py:12: 'Shout' isn't a valid task id. "
+        "Use lower-case letters, digits and _.",
     ),
     "an unknown need": (
         "tests/test_01_hello.py",
         'needs="hello"',
         'needs=("hello", "helo")',
-        "tests/test_01_hello.py:12: task shout needs helo, which no test above names. "
-        "Move it, or mend the name.",
+        "tests/test_01_hello.py:12: task shout needs helo, which no test above has. "
+        "Move it, or fix the name.",
     ),
 }
 
@@ -414,25 +416,25 @@ SOLUTIONS = {
         "solutions/01_hello/app.py:16: shout-given starts inside hello. "
         "Add `# --8<-- [end:hello]` before this line.",
     ),
-    "no sentence's form": (
+    "not a sentence": (
         "solutions/02_world/world.py",
         "Greet the world by `hello`.",
         "greet the world",
-        "solutions/02_world/world.py:8: world asks 'greet the world'. "
-        "Write a sentence: capital first, full stop.",
+        "solutions/02_world/world.py:8: world says 'greet the world'. "
+        "Write a sentence: a capital, a full stop.",
     ),
     "no code": (
         "solutions/02_world/world.py",
         '    return hello("wide world")\n',
         "    # Nothing.\n",
-        "solutions/02_world/world.py:8: world has no code. Put its answer between the markers.",
+        "solutions/02_world/world.py:8: world has no code. Put the answer between its markers.",
     ),
     "a wrong indent": (
         "solutions/02_world/world.py",
         '    return hello("wide world")',
         '    # It is wide.\n    return hello("wide world")'.replace("    ", "     "),
         "solutions/02_world/world.py:8: world is indented less than its code. "
-        "Indent its markers as the code.",
+        "Indent its markers like the code.",
     ),
     "a TODO by hand": (
         "solutions/02_world/world.py",
@@ -445,26 +447,27 @@ SOLUTIONS = {
         "solutions/02_world/app.py",
         "    greeting =",
         "    # A comma comes after it.\n    greeting =",
-        "solutions/02_world/app.py: it differs from that of 01_hello only in comments or spacing. "
-        "Make them the same to the byte, but for markers.",
+        "solutions/02_world/app.py: it differs from the file in 01_hello only in comments or "
+        "spacing. Make them identical, except for markers.",
     ),
     "asked for twice": (
         "solutions/02_world/app.py",
         "[start:hello]",
         "[start:hello] Greet by the name.",
-        "solutions/02_world/app.py:11: 01_hello has the code of hello already. Drop its sentence.",
+        "solutions/02_world/app.py:11: 01_hello has the code of hello already. "
+        "Remove the sentence.",
     ),
     "a long function": (
         "solutions/02_world/world.py",
         "    # --8<-- [start:world]",
         "    pass\n" * 23 + "    # --8<-- [start:world]",
-        "solutions/02_world/world.py:6: world has 26 lines, of at most 25. Divide it.",
+        "solutions/02_world/world.py:6: world has 26 lines; the limit is 25. Split it.",
     ),
     "not Python": (
         "solutions/02_world/world.py",
         'return hello("wide world")',
         "return hello(",
-        "solutions/02_world/world.py:9: it does not compile: '(' was never closed. Mend it.",
+        "solutions/02_world/world.py:9: it doesn't compile: '(' was never closed. Fix it.",
     ),
 }
 
@@ -472,8 +475,8 @@ ANSWERS = {
     "not TOML": (
         'belief = "7"',
         "belief = 7 7",
-        "tests/answers/02_world.toml: it is not TOML: Expected newline or end of document after "
-        "a statement (at line 44, column 12). Mend it.",
+        "tests/answers/02_world.toml: it isn't valid TOML: Expected newline or end of document "
+        "after a statement (at line 44, column 12). Fix it.",
     ),
     "an unknown table": (
         '[[wrong]]\nbelief = "0"',
@@ -483,7 +486,7 @@ ANSWERS = {
     "an unknown task": (
         'belief = "7"\nfails = "world"',
         'belief = "7"\nfails = "word"',
-        "tests/answers/02_world.toml:43: it fails 'word', which is no task. Name one of world.",
+        "tests/answers/02_world.toml:43: `fails` is 'word', not a task. Name one of world.",
     ),
     "a missing field": (
         'belief = "0"\n',
@@ -499,36 +502,36 @@ ANSWERS = {
         "world = 'return 0'",
         "word = 'return 0'",
         "tests/answers/02_world.toml:1: no region or file is called 'word'. "
-        "Use the name of one region or file of the solution.",
+        "Name one region or file of the solution.",
     ),
-    "no text": (
+    "not a string": (
         "world = 'return 0'",
         "world = 0",
-        "tests/answers/02_world.toml:1: the code of world is no text. Put it between three quotes.",
+        "tests/answers/02_world.toml:1: the code of world isn't a string. Put it in triple quotes.",
     ),
     "no code": (
         "world = 'return 0'",
         "",
         "tests/answers/02_world.toml:1: it changes no code. "
-        "Give a region's or a file's other text.",
+        "Give it the new text of a region or a file.",
     ),
 }
 
 SHOWN = '--8<-- "solutions/02_world/world.py:world"'
 BLOCK = f'```python title="world.py"\n    {SHOWN}'
-# The same of a page, with a part of the line that is named.
+# The same for a page, with a part of the line that the message names.
 PAGE_CHANGES = {
     "no description": (
         "description: Say it.\n",
         "",
         "---",
-        "it has no description. Begin with front matter: `description:` and what one can do.",
+        "it has no description. Add `description:` to its front matter, at the top.",
     ),
     "no title": (
         "# 2. World\n",
         "",
         "---",
-        "its first heading is no title. Begin with `# ` and the title.",
+        "its first heading isn't a title. Begin with `# ` and the title.",
     ),
     "two titles": (
         "It speaks.",
@@ -546,167 +549,166 @@ PAGE_CHANGES = {
         "### The world",
         "### `Greet`!",
         "### `Greet`!",
-        "docs/lessons/01_hello.md:19 has the same heading. Name this section's own subject in it.",
+        "docs/lessons/01_hello.md:19 has the same heading. Name this section's subject in it.",
     ),
-    "another rhythm": (
+    "another heading": (
         "## What changed",
         "## Summary",
         "## Summary",
-        "its `## ` headings are not Goal, See the problem, Your task, Check, What changed, "
-        "Next, in this order. Make them so.",
+        "its `## ` headings must be Goal, See the problem, Your task, Check, What changed, "
+        "Next, in this order. Change them.",
     ),
     "a heading too many": (
         "More.",
         "## More",
         "## More",
-        "its `## ` headings are not Goal, See the problem, Your task, Check, What changed, "
-        "Next, in this order. Make them so.",
+        "its `## ` headings must be Goal, See the problem, Your task, Check, What changed, "
+        "Next, in this order. Change them.",
     ),
-    "a task that nobody tests": (
+    "a task without a test": (
         "## Check",
         "### The moon { #moon }\n\n## Check",
         "{ #moon }",
-        "no test names a task moon. Name one so, or mend the heading's id.",
+        "no test has the task moon. Add @task to one, or fix the heading's id.",
     ),
-    "a task that says nothing": (
+    "a task without a text": (
         "Make it so that `hello` works.\n",
         "",
         "{ #world }",
-        "task world does not say what is asked. Say it below the heading.",
+        "task world doesn't say what to do. Say so below the heading.",
     ),
     "a hint that is missing": (
         '??? hint "A pointer"',
         '??? note "A pointer"',
         "{ #world }",
-        'task world has not its three hints. Write `??? hint "A nudge"`, '
+        'task world needs three hints. Write `??? hint "A nudge"`, '
         '`??? hint "A pointer"`, `??? hint "Nearly there"`, each with a text.',
     ),
     "a hint that is open": (
         '??? hint "A nudge"',
         '???+ hint "A nudge"',
         "{ #world }",
-        'task world has not its three hints. Write `??? hint "A nudge"`, '
+        'task world needs three hints. Write `??? hint "A nudge"`, '
         '`??? hint "A pointer"`, `??? hint "Nearly there"`, each with a text.',
     ),
     "an answer that is not shown": (
         BLOCK,
         '```python title="app.py"\n    --8<-- "solutions/02_world/app.py:hello"',
         "{ #world }",
-        "task world does not show its answer. "
-        'Put `--8<-- "solutions/02_world/world.py:world"` into its `??? example "Solution"`.',
+        "task world doesn't show its answer. "
+        'Add `--8<-- "solutions/02_world/world.py:world"` to its `??? example "Solution"`.',
     ),
     "an answer in the open, by snippet": (
         "It speaks.",
         f'```python title="world.py"\n{SHOWN}\n```',
         SHOWN,
-        "this gives away the answer of world of 02_world. "
-        'Put it into the closed `??? example "Solution"` of its task.',
+        "this gives away the answer to world in 02_world. "
+        'Move it to the closed `??? example "Solution"` of its task.',
     ),
     "an answer in the open, in a whole file": (
         "It speaks.",
         '```python title="world.py"\n--8<-- "solutions/02_world/world.py"\n```',
         '--8<-- "solutions/02_world/world.py"',
-        "this gives away the answer of world of 02_world. "
-        'Put it into the closed `??? example "Solution"` of its task.',
+        "this gives away the answer to world in 02_world. "
+        'Move it to the closed `??? example "Solution"` of its task.',
     ),
     "an answer in the open, as text": (
         "It speaks.",
         "```text\nreturn  hello( 'wide world' )\n```",
         "return  hello",
-        "this gives away the answer of world of 02_world. "
-        'Put it into the closed `??? example "Solution"` of its task.',
+        "this gives away the answer to world in 02_world. "
+        'Move it to the closed `??? example "Solution"` of its task.',
     ),
     "an answer in a hint": (
         "Two strings can be added.",
         'Write `return hello("wide world")`.',
         "Write `return",
-        "this gives away the answer of world of 02_world. "
-        'Put it into the closed `??? example "Solution"` of its task.',
+        "this gives away the answer to world in 02_world. "
+        'Move it to the closed `??? example "Solution"` of its task.',
     ),
     "code typed by hand": (
         "It speaks.",
         '```python title="app.py"\nprint("hello")\n```',
         'title="app.py"',
-        'this code was typed by hand. Take it from a file: `--8<-- "path:region"`.',
+        'this code is typed by hand. Include it from a file: `--8<-- "path:region"`.',
     ),
     "a block that does not name its file": (
         '```python title="world.py"',
         "```python",
         "```python",
-        'this block does not name its file. Add `title="world.py"` after its language.',
+        'this block doesn\'t name its file. Add `title="world.py"` after its language.',
     ),
     "a block that names another file": (
         '```python title="world.py"',
         '```python title="word.py"',
         "```python",
-        'this block does not name its file. Add `title="world.py"` after its language.',
+        'this block doesn\'t name its file. Add `title="world.py"` after its language.',
     ),
     "a long block": (
         "$ python app.py\n",
         "hello\n" * 21,
         "```console",
-        "this block has 21 lines, of at most 20. Show a part of it.",
+        "this block has 21 lines; the limit is 20. Show a part of it.",
     ),
-    "a block in no language": (
+    "a block without a language": (
         "```console",
         "```",
         "```",
-        "this block names no language. Write `console`, `text` or what it is in.",
+        "this block has no language. Add one, such as `console` or `text`.",
     ),
     "a diagram that is fetched": (
         "```console",
         "```mermaid",
         "```mermaid",
-        "its script comes from another host. Draw it as an SVG.",
+        "Mermaid's script is on another host. Draw it as an SVG.",
     ),
-    "lines pointed out by number": (
+    "a reference to line numbers": (
         "```console",
         '```console hl_lines="1"',
         "hl_lines",
-        "line numbers drift. Show a region, and say what to look at.",
+        "line numbers go stale. Show a region, and say what to look at.",
     ),
-    "a snippet of no file": (
+    "a snippet of a missing file": (
         "It speaks.",
         '--8<-- "solutions/02_word/world.py"',
         "02_word",
-        "there is no file solutions/02_word/world.py. "
-        "Write its path from the top of the repository.",
+        "solutions/02_word/world.py doesn't exist. Write its path from the top of the repository.",
     ),
-    "a snippet of no region": (
+    "a snippet of a missing region": (
         "It speaks.",
         '--8<-- "solutions/02_world/world.py:word"',
         "py:word",
-        "solutions/02_world/world.py has no region word. Add its markers, or mend the name.",
+        "solutions/02_world/world.py has no region word. Add its markers, or fix the name.",
     ),
     "a snippet by line numbers": (
         "It speaks.",
         '--8<-- "solutions/02_world/world.py:1:3"',
         "py:1:3",
-        "solutions/02_world/world.py is shown by line numbers, which drift. Name a region of it.",
+        "solutions/02_world/world.py is included by line numbers, which go stale. Name a region.",
     ),
     "two snippets in a line": (
         "It speaks.",
         '--8<-- "mkdocs.yml" "docs/index.md"',
         '--8<-- "mkdocs',
-        'this form is not read. Write `--8<-- "path:region"`, a line for each.',
+        'not a valid include. Write `--8<-- "path:region"` on its own line.',
     ),
     "a word that belittles": (
         "It speaks.",
         "It Just speaks, `just`.",
         "Just",
-        "'Just' may not be so for the reader. Leave it out.",
+        "'Just' may not be true for the reader. Remove it.",
     ),
     "a request to another host": (
         "It speaks.",
         '<script src="https://example.org/a.js"></script>',
         "<script",
-        "this is asked of another host. Keep a copy in docs/, and ask for that.",
+        "this is requested from another host. Put a copy in docs/, and refer to that.",
     ),
 }
 
 
 @pytest.mark.parametrize("case", TEST_FILES)
-def test_a_test_file_names_its_tasks(root, case):
+def test_a_test_file_that_breaks_a_rule_is_refused(root, case):
     name, old, new, said = TEST_FILES[case]
 
     change(root, name, old, new)
@@ -715,7 +717,7 @@ def test_a_test_file_names_its_tasks(root, case):
 
 
 @pytest.mark.parametrize("case", SOLUTIONS)
-def test_a_solution_can_be_made_a_starter(root, case):
+def test_a_solution_that_breaks_a_rule_is_refused(root, case):
     name, old, new, said = SOLUTIONS[case]
 
     change(root, name, old, new)
@@ -724,7 +726,7 @@ def test_a_solution_can_be_made_a_starter(root, case):
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_answers_are_of_their_form(root, case):
+def test_a_file_of_answers_that_breaks_a_rule_is_refused(root, case):
     old, new, said = ANSWERS[case]
 
     change(root, "tests/answers/02_world.toml", old, new)
@@ -733,7 +735,7 @@ def test_answers_are_of_their_form(root, case):
 
 
 @pytest.mark.parametrize("case", PAGE_CHANGES)
-def test_a_page_keeps_its_form(root, case):
+def test_a_page_that_breaks_a_rule_is_refused(root, case):
     old, new, place, said = PAGE_CHANGES[case]
     name = "docs/lessons/02_world.md"
 
@@ -742,7 +744,7 @@ def test_a_page_keeps_its_form(root, case):
     assert check(root) == [f"{name}:{line_of(root / name, place)}: {said}"]
 
 
-# What needs more than one change
+# Rules that more than one change breaks
 
 
 def test_a_todo_belongs_to_a_task(root):
@@ -750,51 +752,51 @@ def test_a_todo_belongs_to_a_task(root):
 
     assert (
         "solutions/02_world/world.py:8: no task checks moon. "
-        "Name it `task` or `task-part`, after a task's id."
+        "Call it `task` or `task-part`, after a task's id."
     ) in check(root)
 
 
 def test_code_is_utf_8(root):
     (root / "solutions/02_world/zone.py").write_bytes(b"# \xe9\n")
 
-    assert "solutions/02_world/zone.py: it is not UTF-8. Save it as UTF-8." in check(root)
+    assert "solutions/02_world/zone.py: it isn't UTF-8. Save it as UTF-8." in check(root)
 
 
-def test_other_files_may_be_anything(root):
+def test_other_files_may_be_binary(root):
     (root / "solutions/02_world/logo.png").write_bytes(b"\x89PNG\xff")
     sync(root)
 
     assert check(root) == []
 
 
-def test_two_files_have_no_todo_of_the_same_name(root):
+def test_two_files_cannot_have_a_todo_of_the_same_name(root):
     name = "solutions/02_world/zone.py"
     write(root / name, WORLD.replace("wide", "small"))
     sync(root)
 
-    assert check(root)[0] == (f"{name}:8: another file has a TODO world. Call this one world-part.")
+    assert check(root)[0] == (
+        f"{name}:8: another file has a TODO world. Call this one `world-part`."
+    )
 
 
-def test_a_lesson_asks_for_something_and_not_for_too_much(root):
+def test_a_lesson_has_at_least_one_todo(root):
     change(root, "solutions/02_world/world.py", " Greet the world by `hello`.", "")
 
-    assert (
-        "solutions/02_world: it asks for 0 regions. Give from 1 to 6 regions a sentence."
-    ) in check(root)
+    assert "solutions/02_world: it has 0 TODOs. Give 1 to 6 regions a sentence." in check(root)
 
 
-def test_an_app_is_not_too_long_to_read(root):
+def test_an_app_has_at_most_120_lines(root):
     longer = "".join(f"LINE_{number} = {number}\n" for number in range(102))
     write(root / "solutions/02_world/app.py", TREE["solutions/02_world/app.py"] + longer)
     sync(root)
 
     assert check(root) == [
-        "solutions/02_world/app.py: it has 121 lines, of at most 120. "
-        "Move a part to a module of its own."
+        "solutions/02_world/app.py: it has 121 lines; the limit is 120. "
+        "Move a part to another module."
     ]
 
 
-def test_the_answers_of_a_lesson_are_not_too_long_to_write(root):
+def test_the_answers_of_a_lesson_have_at_most_40_lines(root):
     functions = "".join(f"def part_{n}():\n    return {n}\n\n\n" for n in range(21))
     change(root, "solutions/02_world/world.py", "def world", f"{functions}def world")
     change(
@@ -810,7 +812,7 @@ def test_the_answers_of_a_lesson_are_not_too_long_to_write(root):
     sync(root)
 
     assert (
-        "solutions/02_world: its answers have 45 lines, of at most 40. Give more of it."
+        "solutions/02_world: its answers have 45 lines; the limit is 40. Give more code."
     ) in check(root)
 
 
@@ -826,10 +828,10 @@ def test_a_page_has_at_most_2200_words_outside_code_and_closed_boxes(root):
 
     [refusal] = check(root)
     assert refusal.startswith("docs/lessons/01_hello.md: it has 22")
-    assert "of at most 2200. Move a part elsewhere, or say `words: 22" in refusal
+    assert "the limit is 2200. Move a part elsewhere, or set `words: 22" in refusal
 
 
-def test_a_lesson_that_has_to_be_larger_says_so_in_its_pages_front_matter(root):
+def test_a_pages_front_matter_can_raise_its_limits(root):
     page = root / "docs/lessons/01_hello.md"
     text = page.read_text("utf-8") + f"\n{' '.join(['word'] * 2200)}\n"
     assert text.startswith("---\n")
@@ -845,8 +847,8 @@ def test_a_lesson_has_eight_wrong_answers_and_four_right_ones_and_one_for_each_t
     assert check(root) == [
         "tests/answers/01_hello.toml: it has 0 wrong answers. Write at least 8.",
         "tests/answers/01_hello.toml: it has 0 right answers. Write at least 4.",
-        "tests/answers/01_hello.toml: no wrong answer fails hello. Write one, to judge its tests.",
-        "tests/answers/01_hello.toml: no wrong answer fails shout. Write one, to judge its tests.",
+        "tests/answers/01_hello.toml: no wrong answer fails hello. Write one, to test its grader.",
+        "tests/answers/01_hello.toml: no wrong answer fails shout. Write one, to test its grader.",
     ]
 
 
@@ -863,16 +865,16 @@ def test_an_answer_may_add_a_file_that_its_other_code_uses(root):
     assert check(root) == []
 
 
-def test_a_file_that_nothing_uses_is_a_misspelled_name(root):
+def test_a_file_that_no_other_code_uses_counts_as_misspelled(root):
     change(root, "tests/answers/02_world.toml", "world = 'return 0'", "\"word.py\" = 'pass'")
 
     assert check(root) == [
         "tests/answers/02_world.toml:1: no region or file is called 'word.py'. "
-        "Use the name of one region or file of the solution."
+        "Name one region or file of the solution."
     ]
 
 
-def test_a_task_has_a_heading_of_its_own(root):
+def test_each_task_has_a_heading(root):
     change(root, "docs/lessons/01_hello.md", "{ #shout }", "")
 
     assert check(root) == [
@@ -881,19 +883,19 @@ def test_a_task_has_a_heading_of_its_own(root):
     ]
 
 
-def test_the_headings_stand_in_the_order_of_the_tests(root):
+def test_the_headings_have_the_order_of_the_tests(root):
     tests = (root / "tests/test_01_hello.py").read_text("utf-8")
     head, hello, again, shout = tests.split("\n\n\n@")[:4]
     shout = shout.replace(', needs="hello"', "")
     write(root / "tests/test_01_hello.py", "\n\n\n@".join([head, shout, hello, again]))
 
     assert check(root) == [
-        "docs/lessons/01_hello.md:19: the tasks stand in another order than in the tests: "
-        "shout, hello. Move them."
+        "docs/lessons/01_hello.md:19: the tests have the tasks in another order: "
+        "shout, hello. Move the sections."
     ]
 
 
-def test_two_lines_of_an_answer_together_give_it_away(root):
+def test_two_consecutive_lines_give_an_answer_away(root):
     change(
         root,
         "docs/index.md",
@@ -902,18 +904,18 @@ def test_two_lines_of_an_answer_together_give_it_away(root):
     )
 
     assert check(root) == [
-        "docs/index.md:4: this gives away the answer of hello of 01_hello. "
-        'Put it into the closed `??? example "Solution"` of its task.'
+        "docs/index.md:4: this gives away the answer to hello in 01_hello. "
+        'Move it to the closed `??? example "Solution"` of its task.'
     ]
 
 
-def test_one_line_of_a_longer_answer_may_be_talked_about(root):
+def test_a_page_may_show_one_line_of_a_longer_answer(root):
     change(root, "docs/index.md", "You learn to greet.", "See `return greeting + name`.")
 
     assert check(root) == []
 
 
-def test_what_an_earlier_lesson_asked_for_may_be_shown(root):
+def test_a_page_may_show_an_earlier_lessons_answer(root):
     change(
         root,
         "docs/lessons/02_world.md",
@@ -924,7 +926,7 @@ def test_what_an_earlier_lesson_asked_for_may_be_shown(root):
     assert check(root) == []
 
 
-def test_given_code_may_be_shown(root):
+def test_a_page_may_show_given_code(root):
     change(
         root,
         "docs/lessons/01_hello.md",
@@ -936,7 +938,7 @@ def test_given_code_may_be_shown(root):
     assert check(root) == []
 
 
-def test_a_link_to_another_host_is_no_request(root):
+def test_a_link_to_another_host_is_allowed(root):
     change(
         root,
         "docs/index.md",
@@ -957,18 +959,19 @@ def test_a_link_to_another_host_is_no_request(root):
         ("mkdocs.yml", "theme:\n  font: false\nextra_css:\n  - https://example.org/a.css"),
     ],
 )
-def test_the_site_asks_nothing_of_another_host(root, name, text):
+def test_the_site_requests_nothing_from_other_hosts(root, name, text):
     write(root / name, text)
 
     line = text.count("\n") + 1
     assert check(root) == [
-        f"{name}:{line}: this is asked of another host. Keep a copy in docs/, and ask for that."
+        f"{name}:{line}: this is requested from another host. "
+        "Put a copy in docs/, and refer to that."
     ]
 
 
-def test_the_theme_fetches_no_fonts(root):
+def test_the_theme_must_not_fetch_fonts(root):
     write(root / "mkdocs.yml", "theme:\n  name: material\n")
 
     assert check(root) == [
-        "mkdocs.yml: the theme asks another host for its fonts. Set `font: false` under `theme`."
+        "mkdocs.yml: the theme requests fonts from another host. Set `font: false` under `theme`."
     ]

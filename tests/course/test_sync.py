@@ -27,7 +27,7 @@ def hello():
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A course of one lesson, whose solution has been written and whose starter has not."""
+    """A course of one lesson with a solution and without a starter."""
     solution = tmp_path / "solutions/01_hello"
     (solution / "static").mkdir(parents=True)
     (solution / "__pycache__").mkdir()
@@ -40,33 +40,33 @@ def root(tmp_path: Path) -> Path:
 
 
 def git(root: Path, *arguments: str) -> None:
-    """Run git in the tree, as an author without any settings of their own."""
+    """Run git in the tree with a fixed identity."""
     who = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
     subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
 
 
 def committed(root: Path) -> None:
-    """Put everything that is in the tree under git's care."""
+    """Commit the whole tree."""
     git(root, "init")
     git(root, "add", "--all")
     git(root, "commit", "--message", "Add a lesson")
 
 
-def test_a_starter_is_the_solution_with_its_regions_blank_and_nothing_that_running_left(root):
+def test_a_starter_has_blank_regions_and_no_files_from_running_the_app(root):
     assert starter_files(Lesson("01_hello", root)) == {
         "app.py": APP_STARTER.encode(),
         "static/logo.png": b"\x89PNG\r\n\xff",
     }
 
 
-def test_sync_writes_what_is_missing_and_then_has_nothing_to_do(root):
+def test_sync_writes_missing_files_and_then_changes_nothing(root):
     assert sync(root) == ["wrote lessons/01_hello/app.py", "wrote lessons/01_hello/static/logo.png"]
     assert (root / "lessons/01_hello/app.py").read_bytes() == APP_STARTER.encode()
     assert (root / "lessons/01_hello/static/logo.png").read_bytes() == b"\x89PNG\r\n\xff"
     assert sync(root) == []
 
 
-def test_a_starters_lines_end_alike_on_every_system(root):
+def test_a_starter_has_the_same_line_endings_on_every_system(root):
     (root / "solutions/01_hello/app.py").write_bytes(APP.replace("\n", "\r\n").encode())
 
     sync(root)
@@ -90,12 +90,12 @@ def test_sync_keeps_a_copy_of_work_that_git_does_not_have(root):
 
     (line,) = sync(root)
 
-    said, _, place = line.partition("; what was there is kept in ")
+    said, _, place = line.partition("; the old file is now ")
     assert said == "wrote lessons/01_hello/app.py"
     assert (root / place).read_text("utf-8") == "my work"
 
 
-def test_sync_removes_what_no_solution_has_any_more(root):
+def test_sync_removes_a_tracked_file_that_no_solution_has(root):
     sync(root)
     old = root / "lessons/02_gone/deep/old.py"
     old.parent.mkdir(parents=True)
@@ -114,8 +114,8 @@ def test_sync_leaves_a_file_that_git_does_not_track(root):
     notes.write_text("mine", "utf-8")
 
     assert sync(root) == [
-        "left lessons/01_hello/notes.txt: no solution has it, but git could not bring it back. "
-        "Delete it yourself if nobody needs it."
+        "left lessons/01_hello/notes.txt: no solution has it, but git couldn't restore it. "
+        "Delete it yourself if it isn't needed."
     ]
     assert notes.read_text("utf-8") == "mine"
 
@@ -130,7 +130,7 @@ def test_without_git_nothing_is_deleted(root):
     assert (root / "lessons/01_hello/old.py").exists()
 
 
-def test_a_marker_that_is_wrong_stops_sync_before_it_writes(root):
+def test_a_wrong_marker_stops_sync_before_it_writes(root):
     second = root / "solutions/02_world/hub.py"
     second.parent.mkdir()
     second.write_text("# --8<-- [start:a] Do it.\n", "utf-8")
