@@ -1,4 +1,4 @@
 """The runner of the course: ``python3 -m course``."""
 
-# The oldest Python that can run it. This file and __main__.py are read by older ones too.
+# The oldest supported Python. An older one runs this file and __main__.py, to report its age.
 MINIMUM = (3, 11)

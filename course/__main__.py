@@ -1,10 +1,10 @@
-"""Start the course: ``python3 -m course`` in its folder, ``python3 path/to/course`` from any.
+"""Start the course: ``python3 -m course`` in its folder, ``python3 path/to/course`` elsewhere.
 
-Whatever Python there is reads this file, to say what it lacks. So this keeps to the syntax that
-Python 2.7 knows too.
+A Python that is too old runs this file too, to report its version. So this file uses only syntax
+that Python 2.7 accepts.
 """
 
-# These rules ask for what an old Python cannot read.
+# These rules ask for syntax that an old Python can't parse.
 # ruff: noqa: UP031, RUF005
 
 import os
@@ -15,8 +15,8 @@ ROOT = os.path.dirname(HERE)
 
 
 def main():
-    """Make this Python ready, or go on in one that is, and run the command."""
-    mend_path()
+    """Prepare the environment, restart in its Python if needed, and run the command."""
+    fix_path()
     from course import MINIMUM
 
     if sys.version_info < MINIMUM:
@@ -30,11 +30,11 @@ def main():
     sys.exit(cli.main())
 
 
-def mend_path():
-    """Put the course's root first on sys.path, in place of the folder that Python put there.
+def fix_path():
+    """Put the course's root first on sys.path, instead of the folder that Python put there.
 
-    That is this folder, whose modules must not be importable by their bare names, or with `-m`
-    the current one, where a learner's file may have the name of any module.
+    Python puts this folder there, whose modules must not be importable by their bare names. With
+    `-m` it puts the current folder there, where a learner's file may have any module's name.
     """
     safe = getattr(sys.flags, "safe_path", False)
     if safe and os.path.realpath(sys.path[0]) != HERE:
@@ -44,26 +44,26 @@ def mend_path():
 
 
 def too_old(minimum):
-    """Return the sentence for a Python that is older than `minimum`, with the way out."""
+    """Return the message for a Python older than `minimum`, with what to do about it."""
     have = ".".join(str(number) for number in sys.version_info[:3])
     need = ".".join(str(number) for number in minimum)
-    problem = "The course needs Python %s or later, and this is Python %s. " % (need, have)
+    problem = "The course needs Python %s or later; this is Python %s. " % (need, have)
     newer = newer_python(minimum)
     if newer is None:
         return problem + (
-            "Install a newer one (https://www.python.org/downloads/ has it) "
-            "and run the same command with that."
+            "Install a newer one (https://www.python.org/downloads/) "
+            "and run the same command with it."
         )
     course = "-m course" if os.path.realpath(os.getcwd()) == ROOT else '"%s"' % HERE
-    return problem + "A newer one is here: run %s %s" % (newer, course)
+    return problem + "This machine has a newer one. Run: %s %s" % (newer, course)
 
 
 def newer_python(minimum):
     """Return the name of a Python on PATH that is new enough, or None.
 
-    Each is started, because a name can be there and not work: pyenv's shims, Windows' aliases.
+    It runs each one, because a command on PATH may not work: pyenv's shims, Windows' aliases.
     """
-    import subprocess  # It takes longer than all the rest of an ordinary start.
+    import subprocess  # Importing it takes longer than the rest of a normal start.
 
     major, minor = minimum
     names = ["python%d.%d" % (major, later) for later in range(minor + 9, minor - 1, -1)]

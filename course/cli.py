@@ -1,4 +1,4 @@
-"""The commands of `python3 -m course`. Each imports what it needs when it is called."""
+"""The commands of `python3 -m course`. Each command imports what it needs when it is called."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from course.lesson.lessons import ROOT, Lesson, UnknownLesson, find, lessons
 def main() -> int:
     """Run the command on the command line and return its exit status.
 
-    0: all that was asked for is passed; 1: not yet; 2: wrong use, or a broken machine.
+    0: success; 1: a task or a test failed; 2: wrong usage, or a problem with this machine.
     """
     _prepare()
     try:
@@ -32,21 +32,21 @@ def main() -> int:
 
 
 def _prepare() -> None:
-    """Have unusual characters shown, and let signals end the program in good order."""
+    """Escape characters that the terminal can't show, and exit cleanly on signals."""
     import signal
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     for name in ("SIGTERM", "SIGHUP"):
-        # A hang-up that was ignored on purpose, by nohup, stays so.
+        # nohup ignores SIGHUP on purpose, so an ignored signal stays ignored.
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def _explain(error: Exception) -> int:
-    """Say in a sentence what went wrong, and return the exit status."""
+    """Report the error in one sentence, and return the exit status."""
     from course.learner.refusal import Refusal
     from course.lesson.regions import MarkerError
 
@@ -54,12 +54,12 @@ def _explain(error: Exception) -> int:
         say(str(error))
         return 2
     what = f"{type(error).__name__}: {error}".splitlines()[0]
-    say(f"The course itself failed, not your code ({what}). Details: {_keep_details(error)}")
+    say(f"The course itself failed, not your code ({what}). Details: {_save_details(error)}")
     return 2
 
 
-def _keep_details(error: Exception) -> str:
-    """Write all that is known of the error to a file; return its path, or the text itself."""
+def _save_details(error: Exception) -> str:
+    """Write the traceback to a file and return its path, or the text if it can't be written."""
     import tempfile
     import traceback
 
@@ -86,7 +86,10 @@ def say(sentence: str) -> None:
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def course(context: click.Context) -> int | None:
-    """Beyond REST. Without a command: the map, then the current lesson, graded at each save."""
+    """Beyond REST: a course on Flask and WebSockets.
+
+    Without a command, it shows the course map and grades the current lesson at each save.
+    """
     if context.invoked_subcommand:
         return None
     from course.learner.paint import Painter, make_console
@@ -94,7 +97,7 @@ def course(context: click.Context) -> int | None:
     known, progress = lessons(), _progress()
     here = progress.current(known)
     if here is None:
-        raise click.ClickException("There are no lessons here. Is this a whole clone?")
+        raise click.ClickException("No lessons found. Is this a complete clone of the course?")
     painter = Painter(make_console(sys.stdout))
     for line in [*painter.course_map(known, progress, here), ""]:
         painter.console.print(line, soft_wrap=True)
@@ -104,7 +107,7 @@ def course(context: click.Context) -> int | None:
 
 
 def _watch(known: list[Lesson], here: Lesson) -> int:
-    """Watch until the learner quits, and say what is passed so far."""
+    """Show the watch screen until the learner quits."""
     from course.grading.engine import Engine
     from course.learner.paint import make_console
     from course.learner.progress import Progress
@@ -124,19 +127,20 @@ def _progress():
 
 
 def _current() -> Lesson:
-    """Return the lesson that one is at."""
+    """Return the learner's current lesson."""
     here = _progress().current(lessons())
     if here is None:
-        raise click.ClickException("There are no lessons here. Is this a whole clone?")
+        raise click.ClickException("No lessons found. Is this a complete clone of the course?")
     return here
 
 
 def _named(names: tuple[str, ...]) -> list[Lesson]:
     """Return the lessons with these names, each once, in the order given.
 
-    Raises UnknownLesson, and Refusal for a task's name: `hint` and `reset` take one.
+    Raises UnknownLesson for an unknown name, and Refusal for a task's name, which only `hint` and
+    `reset` accept.
     """
-    from course.learner.refusal import Refusal
+    from course.learner.refusal import Refusal, command
 
     found: dict[Lesson, None] = {}
     here = None
@@ -147,7 +151,7 @@ def _named(names: tuple[str, ...]) -> list[Lesson]:
             here = here or _current()
             if name not in [task.id for task in here.tasks]:
                 raise
-            whole = f"A lesson is checked whole: python3 -m course check {here.number}"
+            whole = f"Check the whole lesson: {command(f'check {here.number}')}."
             raise Refusal(f"{name!r} is a task of {here.slug}. {whole}") from None
         found[here] = None
     return list(found)
@@ -162,20 +166,20 @@ def _check(found: list[Lesson], **options: object) -> int:
 @course.command()
 @click.argument("names", nargs=-1, metavar="[LESSON...]")
 @click.option("--all", "every", is_flag=True, help="Check every lesson.")
-@click.option("--from", "source", type=Path, metavar="DIR", help="A folder of lesson folders.")
-@click.option("--json", type=Path, metavar="FILE", help="Write the report as JSON; - for stdout.")
-@click.option("--junit", type=Path, metavar="FILE", help="Write it as JUnit XML; - for stdout.")
-@click.option("--seed", type=int, metavar="N", help="Use the random data of an earlier check.")
-@click.option("--verbose", is_flag=True, help="Show everything that was recorded.")
+@click.option("--from", "source", type=Path, metavar="DIR", help="Grade DIR instead of lessons/.")
+@click.option("--json", type=Path, metavar="FILE", help="Write a JSON report; - is stdout.")
+@click.option("--junit", type=Path, metavar="FILE", help="Write a JUnit XML report; - is stdout.")
+@click.option("--seed", type=int, metavar="N", help="Repeat the random data of an earlier check.")
+@click.option("--verbose", is_flag=True, help="Show every card and everything recorded.")
 def check(names: tuple[str, ...], every: bool, source: Path | None, **options: object) -> int:
-    """Grade your lessons: those named, or the one you are at.
+    """Grade your current lesson, or the lessons named.
 
-    With --from and no name: all that the folder holds.
+    With --from and no name, it grades every lesson in that folder.
     """
     from course.learner.check import lessons_in, require_folder
 
     if every and names:
-        raise click.UsageError("--all is every lesson: name none beside it.")
+        raise click.UsageError("--all checks every lesson, so don't name any.")
     if source:
         require_folder(source)
     if every:
@@ -193,7 +197,10 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
 @click.argument("lesson", required=False)
 @click.argument("task", required=False)
 def hint(lesson: str | None, task: str | None) -> None:
-    """Show the next hint, of three: a nudge, a pointer, nearly there."""
+    """Show the next of three hints: a nudge, a pointer, nearly there.
+
+    Without a TASK, the hint is for the first task that hasn't passed yet.
+    """
     from course.learner import hints
     from course.learner.paint import Painter, make_console
     from course.learner.refusal import Refusal
@@ -210,7 +217,7 @@ def hint(lesson: str | None, task: str | None) -> None:
 
 
 def _lesson_and_task(lesson: str | None, task: str | None) -> tuple[Lesson, str | None]:
-    """Return what a hint is asked for. A single name may be a task of the current lesson."""
+    """Return the lesson and the task to hint at. One name may be a task of the current lesson."""
     if lesson is None:
         return _current(), None
     try:
@@ -224,9 +231,12 @@ def _lesson_and_task(lesson: str | None, task: str | None) -> tuple[Lesson, str 
 
 @course.command("run")
 @click.argument("lesson")
-@click.option("--solution", is_flag=True, help="Run our answer, not yours.")
+@click.option("--solution", is_flag=True, help="Run the solution instead of your code.")
 def run_lesson(lesson: str, solution: bool) -> None:
-    """Run a lesson's app with the workbench beside it: talk to it and watch the wire."""
+    """Run a lesson's app with the workbench.
+
+    The workbench is a page where you talk to the app and watch the wire.
+    """
     from course.workbench.bench import run
 
     run(find(lesson), solution, sys.stdout)
@@ -234,9 +244,9 @@ def run_lesson(lesson: str, solution: bool) -> None:
 
 @course.command()
 @click.argument("lesson")
-@click.option("--anyway", is_flag=True, help="Even before every task has passed.")
+@click.option("--anyway", is_flag=True, help="Show it even if a task hasn't passed yet.")
 def solution(lesson: str, anyway: bool) -> None:
-    """Show your answer beside ours, once you pass."""
+    """Show your answer beside ours, once every task has passed."""
     from course.learner.hints import open_task
     from course.learner.paint import WIDE, Painter, make_console
     from course.learner.refusal import Refusal, command
@@ -245,9 +255,9 @@ def solution(lesson: str, anyway: bool) -> None:
     here, progress = find(lesson), _progress()
     if not anyway and not progress.complete(here):
         left = open_task(here, progress)
-        what = f"{left.id} has not passed yet" if left else "it has no tasks yet"
+        what = f"{left.id} hasn't passed yet" if left else "it has no tasks yet"
         again = command(f"solution {here.number} --anyway")
-        raise Refusal(f"{here.slug}: {what}. {again} shows the solution all the same.")
+        raise Refusal(f"{here.slug}: {what}. {again} shows the solution anyway.")
     painter = Painter(make_console(sys.stdout), WIDE)
     for line in comparison(pairs(here), painter):
         painter.console.print(line, soft_wrap=True)
@@ -257,7 +267,10 @@ def solution(lesson: str, anyway: bool) -> None:
 @click.argument("lesson")
 @click.argument("task", required=False)
 def reset(lesson: str, task: str | None) -> None:
-    """Write the starter again, of a lesson or of one task. What was there is kept."""
+    """Restore the starter of a lesson, or of one task.
+
+    Your files are copied to .course/kept first.
+    """
     from course.learner import reset as starters
     from course.learner.hints import find_task
 
@@ -270,7 +283,7 @@ def reset(lesson: str, task: str | None) -> None:
 
 @course.command()
 def status() -> None:
-    """Show the points so far."""
+    """Show the course map with your points."""
     from course.learner.paint import Painter, make_console
 
     known, progress = lessons(), _progress()
@@ -281,7 +294,7 @@ def status() -> None:
 
 @course.command()
 def docs() -> None:
-    """Serve the site here, and open it."""
+    """Serve the site on this machine, and open it in a browser."""
     from course.learner.site import serve
 
     serve(ROOT, sys.stdout)
@@ -289,14 +302,14 @@ def docs() -> None:
 
 @course.command()
 def doctor() -> int:
-    """Say what this machine has and what it lacks, for the course and for each lesson."""
+    """Check that this machine has what each lesson needs."""
     from course.learner.doctor import examine
 
     return examine(ROOT, sys.stdout)
 
 
 @course.command()
-@click.option("--quick", is_flag=True, help="Within half a minute, with fewer runs.")
+@click.option("--quick", is_flag=True, help="Finish within half a minute, with fewer runs.")
 @click.option(
     "--every",
     "gap",
@@ -305,17 +318,17 @@ def doctor() -> int:
     help="Post a message every SECONDS instead of every second. Takes 12 times SECONDS.",
 )
 def measure(quick: bool, gap: float | None) -> int:
-    """Measure polling, long polling, SSE and WebSocket on this machine, side by side."""
+    """Measure polling, long polling, SSE and WebSocket side by side."""
     from course.measuring.command import run
 
     return run(ROOT, quick, gap)
 
 
 @course.command("test")
-@click.option("--lesson", metavar="N", help="Judge the answers of one lesson, not of all.")
+@click.option("--lesson", metavar="N", help="Test the grader of one lesson instead of all.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Run N tests at once.")
 def test_everything(lesson: str | None, jobs: int | None) -> int:
-    """Test the course itself: its rules, its graders, its runner and the site."""
+    """Test the course itself: rules, graders, runner and site."""
     from course.author.test_all import run
 
     slug = find(lesson).slug if lesson else ""
@@ -324,7 +337,7 @@ def test_everything(lesson: str | None, jobs: int | None) -> int:
 
 @course.group()
 def dev() -> None:
-    """For authors: write the starters, hold the rules, judge the graders."""
+    """For authors: write starters, check rules, test graders."""
 
 
 @dev.command()
@@ -347,25 +360,28 @@ def sync() -> None:
 
 @dev.command("check")
 def check_rules() -> int:
-    """Hold every rule of the course. Each refusal says what to do."""
+    """Check every rule of the course. Each message says what to do."""
     from course.author.rules import check as refusals
 
     found = refusals(ROOT)
     for refusal in found:
         click.echo(refusal)
     if not found:
-        click.echo("Every rule holds.")
+        click.echo("Every rule passes.")
     return 1 if found else 0
 
 
 @dev.command()
 @click.argument("names", nargs=-1, metavar="[LESSON...]")
-@click.option("--from", "file", type=Path, metavar="FILE", help="Judge the answers of this file.")
-@click.option("--only", metavar="TASK", default="", help="Judge the answers of one task.")
+@click.option("--from", "file", type=Path, metavar="FILE", help="Grade the answers in FILE.")
+@click.option("--only", metavar="TASK", default="", help="Grade only the answers of one task.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Grade N answers at once.")
-@click.option("--resume", is_flag=True, help="Leave out what the last run judged rightly.")
+@click.option("--resume", is_flag=True, help="Skip answers that the last run judged correctly.")
 def answers(names: tuple[str, ...], file: Path | None, jobs: int | None, **options) -> int:
-    """Judge the graders: right answers must pass, wrong ones fail the task they name."""
+    """Test the graders with right and wrong answers.
+
+    A right answer must pass; a wrong one must fail the task that it names.
+    """
     from course.author.judge import Request, judge
 
     if file and not file.is_file():

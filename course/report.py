@@ -1,4 +1,4 @@
-"""What a check found: one model, and its exports to JSON and JUnit XML."""
+"""The results of a check, and their exports to JSON and JUnit XML."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 
 
 class WireLine(NamedTuple):
-    """A line of a transcript: `arrow` is →, ←, ✂ for an event, or … for what was left out."""
+    """A line of a transcript: `arrow` is →, ←, ✂ for an event, or … for omitted lines."""
 
     who: str
     arrow: str
@@ -20,9 +20,9 @@ class WireLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Card:
-    """What went wrong, as data. `text()` is what a learner reads.
+    """What went wrong in a task, as data. `text()` returns what a learner reads.
 
-    `sentence` stands by itself: why nothing was judged, or that the grader failed.
+    A card with a `sentence` says why the task wasn't graded, or that the grader failed.
     """
 
     sentence: str = ""
@@ -30,23 +30,23 @@ class Card:
     expected: str = ""
     got: str = ""
     place: str = ""  # a line of the learner's code: "app.py:12 create"
-    waits: bool = False  # that line waits, and may be right
+    waits: bool = False  # that line only waits, so it may be right
     raised: str = ""  # the error that the code raised there
-    source: str = ""  # what that line says
+    source: str = ""  # the text of that line
     screenshot: str = ""  # its path
     next: str = ""
-    printed: tuple[tuple[str, str], ...] = ()  # what the code wrote, by the stream's name
-    needs: tuple[str, ...] = ()  # tasks that have not passed, for which this one waits
+    printed: tuple[tuple[str, str], ...] = ()  # (stream's name, what the code printed there)
+    needs: tuple[str, ...] = ()  # tasks that must pass before this one is graded
 
     @classmethod
     def from_dict(cls, data: dict) -> "Card":
-        """Return the card that `dataclasses.asdict` and JSON made this of."""
+        """Return the card from what `dataclasses.asdict` made of it, with or without JSON."""
         lines = tuple(WireLine(*line) for line in data["wire"])
         printed = tuple((name, text) for name, text in data["printed"])
         return cls(**{**data, "wire": lines, "printed": printed, "needs": tuple(data["needs"])})
 
     def text(self) -> str:
-        """Return the card as plain text, a line for each part of it."""
+        """Return the card as plain text, with a line for each part."""
         width = max((len(line.who) for line in self.wire), default=0)
         lines = [self.sentence] if self.sentence else []
         lines += [f"{line.who:<{width}} {line.arrow} {line.what}" for line in self.wire]
@@ -56,7 +56,7 @@ class Card:
         return "\n".join(lines)
 
     def labelled(self) -> Iterator[tuple[str, str]]:
-        """Yield the label and the text of each part that has one, in their order."""
+        """Yield the label and the text of each labelled part that isn't empty, in order."""
         if self.expected:
             yield "expected", self.expected
         if self.got:
@@ -75,7 +75,7 @@ class Card:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One task's verdict, with the card of what went wrong."""
+    """One task's verdict, with a card if it didn't pass."""
 
     id: str
     title: str
@@ -86,7 +86,7 @@ class TaskResult:
 
     @classmethod
     def from_dict(cls, data: dict) -> "TaskResult":
-        """Return the verdict that `dataclasses.asdict` and JSON made this of."""
+        """Return the verdict from what `dataclasses.asdict` made of it, with or without JSON."""
         return cls(**{**data, "card": Card.from_dict(data["card"])})
 
     @property
@@ -96,13 +96,13 @@ class TaskResult:
 
     @property
     def earned(self) -> int:
-        """The points that this verdict is worth: all of them, or none."""
+        """The points earned: all of them if the task passed, else 0."""
         return self.points if self.status == "passed" else 0
 
 
 @dataclass(frozen=True)
 class LessonResult:
-    """One lesson's verdicts, in the order of its tests. `notes` are about its folder as a whole."""
+    """One lesson's verdicts, in the order of its tests. `notes` are about the whole folder."""
 
     slug: str
     title: str
@@ -122,13 +122,13 @@ class LessonResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every task passed. A lesson without tasks has not."""
+        """Whether every task passed. False for a lesson without tasks."""
         return bool(self.tasks) and all(task.status == "passed" for task in self.tasks)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found in all the lessons it was asked for."""
+    """The results of all the lessons that were checked."""
 
     seed: int
     lessons: list[LessonResult]
@@ -145,11 +145,11 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every lesson passed. A report on nothing has not."""
+        """Whether every lesson passed. False for a report without lessons."""
         return bool(self.lessons) and all(lesson.passed for lesson in self.lessons)
 
     def as_dict(self) -> dict:
-        """Return the report as JSON's types, in the form that `--json` writes."""
+        """Return the report as JSON's types, in the form that `--json` writes them."""
         return {
             "schema": 1,
             "seed": self.seed,
@@ -195,7 +195,7 @@ def as_json(report: Report) -> bytes:
 
 def as_junit(report: Report) -> bytes:
     """Return the report as JUnit XML, in UTF-8: a suite for each lesson, a case for each task."""
-    # A blocked task has not been judged and earns nothing: JUnit's word for that is skipped.
+    # A blocked task wasn't graded and earns nothing. JUnit calls that skipped.
     elements = {"failed": "failure", "error": "error", "blocked": "skipped", "skipped": "skipped"}
     root = ElementTree.Element("testsuites", name="beyond-rest")
     for lesson in report.lessons:
@@ -225,7 +225,7 @@ def as_junit(report: Report) -> bytes:
 
 
 def _xml_text(text: str) -> str:
-    """Return the text without what XML 1.0 cannot hold (section 2.2): learners print anything."""
+    """Return the text without the characters that XML 1.0 (section 2.2) forbids."""
     return "".join(
         c
         for c in text

@@ -1,6 +1,6 @@
-"""Grade lessons and say what was found: the command `check`.
+"""Grade lessons and print the results: the command `check`.
 
-What takes long to import is imported while the graders start, and after the first word is out.
+Slow imports are made after the first line is printed, while the graders start.
 """
 
 import os
@@ -20,18 +20,18 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True)
 class Request:
-    """What to grade, and where to write what is found. `source` holds the lessons' folders."""
+    """What to grade, and where to write the results. `source` contains the lessons' folders."""
 
     lessons: list[Lesson]
     root: Path
-    source: Path | None = None  # None is the learner's own `lessons/`, whose progress is kept.
+    source: Path | None = None  # None is the learner's `lessons/`, whose progress is saved.
     json: Path | None = None
     junit: Path | None = None
     seed: int | None = None
     verbose: bool = False
 
     def folder(self, lesson: Lesson) -> Path:
-        """Return the folder that holds the answer to be graded."""
+        """Return the folder to grade."""
         return lesson.lesson if self.source is None else self.source / lesson.slug
 
     @property
@@ -42,35 +42,35 @@ class Request:
 
 
 def lessons_in(source: Path, root: Path) -> list[Lesson]:
-    """Return the lessons of which `source` holds a folder.
+    """Return the lessons that have a folder in `source`.
 
-    Raises Refusal where it holds none, or is no folder at all.
+    Raises Refusal if there is none, or if `source` isn't a folder.
     """
     require_folder(source)
     found = [lesson for lesson in lessons(root) if (source / lesson.slug).is_dir()]
     if not found:
         names = ", ".join(lesson.slug for lesson in lessons(root)[:3])
-        raise Refusal(f"{source} holds no folder of a lesson, such as {names}.")
+        raise Refusal(f"{source} has no lesson folders, such as {names}.")
     return found
 
 
 def require_folder(source: Path) -> None:
     """Raise Refusal unless `source` is a folder."""
     if not source.is_dir():
-        problem = "is not a folder" if source.exists() else "does not exist"
-        raise Refusal(f"{source} {problem}. --from takes a folder that holds lesson folders.")
+        problem = "isn't a folder" if source.exists() else "doesn't exist"
+        raise Refusal(f"{source} {problem}. --from takes a folder of lesson folders.")
 
 
 def check(request: Request, say) -> int:
-    """Grade, print what was found, and return the exit status: 0 if all passed, else 1.
+    """Grade, print the results, and return the exit status: 0 if all passed, else 1.
 
-    `say` is given what else there is to say. Raises Refusal for a file that cannot be written.
+    It calls `say` with further notes. Raises Refusal if a report can't be written.
     """
     targets = [path for path in (request.json, request.junit) if path]
     for path in targets:
         _require_writable(path)
     if targets.count(STDOUT) > 1:
-        raise Refusal("Only one of --json and --junit can be written to stdout (-).")
+        raise Refusal("Only one of --json and --junit can write to stdout (-).")
     out = sys.stderr if STDOUT in targets else sys.stdout
     line = Working(out, _named(request.lessons))
     try:
@@ -89,7 +89,7 @@ def _named(found: list[Lesson]) -> str:
 
 
 class Working:
-    """The line that says what is being done: rewritten on a terminal, printed once elsewhere."""
+    """The line that shows the progress: rewritten on a terminal, else printed once."""
 
     def __init__(self, out: TextIO, what: str) -> None:
         self._out, self._what = out, f"Checking {what}"
@@ -97,12 +97,12 @@ class Working:
         self._write(self._what if self._live else f"{self._what}.\n")
 
     def count(self, done: int, total: int) -> None:
-        """Say how far it is."""
+        """Show how many tasks are done."""
         if self._live:
             self._write(f"\r{self._what}  {done} of {total}")
 
     def clear(self) -> None:
-        """Make room for what comes next."""
+        """Erase the line."""
         if self._live:
             self._write("\r\x1b[2K")
 
@@ -112,7 +112,7 @@ class Working:
 
 
 def _grade(request: Request, line: Working):
-    """Return the report on all the lessons, in their order."""
+    """Return the report on all the lessons, in order."""
     from course.grading.engine import Engine, Finished, Job
 
     found = [lesson for lesson in request.lessons if request.folder(lesson).is_dir()]
@@ -137,7 +137,7 @@ def _grade(request: Request, line: Working):
 
 
 def _import_ahead() -> None:
-    """Import what shows the report, while the graders are at work."""
+    """Import what prints the report, while the graders work."""
     import course.learner.paint  # noqa: F401
 
 
@@ -149,19 +149,19 @@ def _report(request: Request, seed: int, results: dict):
 
 
 def _missing(lesson: Lesson, folder: Path):
-    """Return the verdict on a lesson without a folder: nothing is passed."""
+    """Return the verdict on a lesson without a folder: no task has passed."""
     from course.report import Card, LessonResult, TaskResult
 
-    card = Card("No folder.")
+    card = Card("The folder is missing.")
     tasks = [TaskResult(t.id, t.title, t.points, "error", card) for t in lesson.tasks]
-    advice = ""
+    note = f"{folder} doesn't exist."
     if folder == lesson.lesson:
-        advice = f" `python3 -m course reset {lesson.number}` writes the starter."
-    return LessonResult(lesson.slug, lesson.title, tasks, 0.0, [f"There is no {folder}.{advice}"])
+        note += f" `python3 -m course reset {lesson.number}` restores the starter."
+    return LessonResult(lesson.slug, lesson.title, tasks, 0.0, [note])
 
 
 def _show(report, request: Request, out: TextIO, say) -> None:
-    """Print the verdicts; keep the learner's own, and name the lesson that comes next."""
+    """Print the verdicts; save those of the learner's own folders, and name the next lesson."""
     from course.learner.paint import Painter, make_console
 
     painter = Painter(make_console(out))
@@ -175,7 +175,7 @@ def _show(report, request: Request, out: TextIO, say) -> None:
 
 
 def _keep(report, request: Request, say) -> Lesson | None:
-    """Keep what passed. Returns the next lesson, if the one that was checked is complete."""
+    """Save what passed. Returns the next lesson if the one that was checked is complete."""
     from course.learner.progress import Progress
 
     progress = Progress(request.root, say)
@@ -190,17 +190,17 @@ def _keep(report, request: Request, say) -> Lesson | None:
 
 
 def _require_writable(path: Path) -> None:
-    """Raise Refusal where a report could not be written, before anything is graded for it."""
+    """Raise Refusal if the report couldn't be written, before anything is graded."""
     if path == STDOUT:
         return
     if path.is_dir():
         raise Refusal(f"{path} is a folder. Name the file to write the report to.")
     if not path.parent.is_dir():
-        raise Refusal(f"{path} cannot be written: there is no folder {path.parent}.")
+        raise Refusal(f"{path} can't be written: the folder {path.parent} doesn't exist.")
 
 
 def _export(report, request: Request) -> None:
-    """Write the files that were asked for."""
+    """Write the requested reports."""
     from course.report import as_json, as_junit
 
     try:
@@ -211,11 +211,11 @@ def _export(report, request: Request) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Refusal(f"{error.filename} cannot be written: {error.strerror}.") from None
+        raise Refusal(f"{error.filename} can't be written: {error.strerror}.") from None
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a report, which is UTF-8 whatever the terminal's encoding is."""
+    """Write a report in UTF-8, whatever the terminal's encoding is."""
     if path == STDOUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

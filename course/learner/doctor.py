@@ -1,4 +1,4 @@
-"""What this machine has and what it lacks, for the course and for each lesson."""
+"""Check what this machine has for the course and for each lesson: the command `doctor`."""
 
 import socket
 import sys
@@ -13,12 +13,12 @@ from course.lesson import intact, machine, needs
 from course.lesson.lessons import Lesson, lessons
 from course.setup import packages
 
-EVENT = 2.0  # seconds in which an event of the file system has to come
+EVENT = 2.0  # seconds within which the file system must report a save
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: it is there, it is missing but not needed by all, or broken."""
+    """The result of one check: passed, skipped if the course works without it, or failed."""
 
     status: Literal["passed", "skipped", "failed"]
     name: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 def examine(root: Path, out: TextIO) -> int:
-    """Print what there is and what is missing. Returns 0, or 2 where the course cannot work."""
+    """Print every finding. Returns 0, or 2 if the course can't work on this machine."""
     from course.learner.paint import STYLES, Painter, make_console
 
     painter = Painter(make_console(out))
@@ -42,13 +42,13 @@ def examine(root: Path, out: TextIO) -> int:
         for line in lines:
             painter.console.print(line, soft_wrap=True)
     broken = any(finding.status == "failed" for finding in found)
-    said = "Something that the course needs is broken here." if broken else "The course works here."
+    said = "The course can't work on this machine." if broken else "The course works here."
     painter.console.print(painter.text(said, "bold"), soft_wrap=True)
     return 2 if broken else 0
 
 
 def findings(root: Path) -> Iterator[Finding]:
-    """Look at one thing after another."""
+    """Yield the findings, one check after another."""
     yield python()
     yield pinned_packages()
     yield writable(root)
@@ -66,89 +66,89 @@ def findings(root: Path) -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """The Python that runs this."""
+    """Report the Python that runs the course."""
     inside = f"in {sys.prefix}" if sys.prefix != sys.base_prefix else f"{sys.executable}, no venv"
     return Finding("passed", "Python", f"{packages.VERSION}, {inside}")
 
 
 def pinned_packages() -> Finding:
-    """The packages, against what requirements.txt pins."""
+    """Compare the installed packages with those that requirements.txt pins."""
     try:
         wanted, have = packages.pins(), packages.installed()
     except OSError as error:
         return Finding("failed", "packages", f"requirements.txt: {error.strerror}")
     wrong = [
-        f"{name} {have[name]} in place of {version}" if name in have else f"{name} is missing"
+        f"{name} {have[name]} instead of {version}" if name in have else f"{name} is missing"
         for name, version in wanted.items()
         if have.get(name) != version
     ]
     if not wrong:
         return Finding("passed", "packages", f"all {len(wanted)}, as requirements.txt pins them")
-    advice = "Delete the folder .venv and run `python3 -m course` again: it installs them."
+    advice = "Delete the folder .venv and run `python3 -m course`, which installs them again."
     return Finding("failed", "packages", "; ".join(wrong), advice)
 
 
 def writable(root: Path) -> Finding:
-    """Whether progress, and copies of what is reset, can be kept."""
+    """Check that the course can save progress, and copies of files that are reset."""
     try:
         (root / ".course").mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=root / ".course"):
             pass
     except OSError as error:
-        what = f"{root} cannot be written: {error.strerror}. Nothing is kept of what passes."
-        return Finding("skipped", "folder", what, "Clone the course to where you may write.")
-    return Finding("passed", "folder", f"{root} can be written")
+        what = f"{root} isn't writable: {error.strerror}. Your progress isn't saved."
+        return Finding("skipped", "folder", what, "Clone the course to a folder of your own.")
+    return Finding("passed", "folder", f"{root} is writable")
 
 
 def loopback() -> Finding:
-    """Whether a program here can talk to another one over 127.0.0.1, as every test does."""
+    """Check that programs can connect to each other over 127.0.0.1, as every test does."""
     for fault in machine.loopback():
         return Finding("failed", "loopback", fault.what, fault.advice)
-    return Finding("passed", "loopback", "127.0.0.1 answers, and has free ports")
+    return Finding("passed", "loopback", "127.0.0.1 accepts connections and has free ports")
 
 
 def modules() -> Finding:
-    """Whether Python has the modules that it may have been built without."""
+    """Check that Python has the modules that some builds lack."""
     for fault in machine.modules():
         return Finding("failed", "modules", fault.what, fault.advice)
     return Finding("passed", "modules", f"Python has {' and '.join(machine.MODULES.values())}")
 
 
 def scratch() -> Finding:
-    """Whether there is a temporary folder with space in it."""
+    """Check that the temporary folder is writable and has space."""
     for fault in machine.scratch():
         return Finding("failed", "temporary", fault.what, fault.advice)
-    return Finding("passed", "temporary", f"{tempfile.gettempdir()} can be written")
+    return Finding("passed", "temporary", f"{tempfile.gettempdir()} is writable")
 
 
 def scripts() -> Finding:
-    """Whether the programs in `.venv` start the Python that is there."""
+    """Check that the commands in `.venv` start a Python that exists."""
     folder = Path(sys.prefix) / "bin"
     try:
         first = (folder / "flask").read_bytes().split(b"\n")[0].decode("utf-8", "replace")
     except OSError:
-        return Finding("passed", "scripts", "none here: Python runs modules")
+        return Finding("passed", "scripts", "none: Python runs modules")
     where = first.removeprefix("#!").strip().strip('"')
-    # A long path stands in the second line, after /bin/sh.
+    # If the path is long, it is in the second line, after /bin/sh.
     if not first.startswith("#!/") or where.startswith("/bin/sh") or Path(where).exists():
         return Finding("passed", "scripts", f"those in {folder} start")
-    what = f"{folder / 'flask'} asks for {where}, which is not there: was this folder moved?"
+    what = f"{folder / 'flask'} needs {where}, which doesn't exist. Was this folder moved?"
     return Finding("failed", "scripts", what, "Delete .venv and run `python3 -m course` again.")
 
 
 def ports() -> Iterator[Finding]:
-    """The two ports that people use by habit."""
-    uses = {5000: "flask run --port 5001 takes another", 8000: "docs takes another by itself"}
+    """Check the default ports of `flask run` and `docs`."""
+    uses = {5000: "`flask run --port 5001` uses another", 8000: "`docs` chooses another"}
     for port, advice in uses.items():
         with socket.socket() as probe:
             probe.settimeout(1)
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        state = f"taken by another program; {advice}" if taken else "free"
+        state = f"in use by another program; {advice}" if taken else "free"
         yield Finding("skipped" if taken else "passed", f"port {port}", state)
 
 
 def file_events(root: Path) -> Finding:
-    """Whether the system tells of a save, or the watch has to look for itself."""
+    """Check that the system reports saved files. If not, the watch screen polls."""
     base = root / ".course" if (root / ".course").is_dir() else None
     try:
         with tempfile.TemporaryDirectory(dir=base) as folder:
@@ -157,12 +157,12 @@ def file_events(root: Path) -> Finding:
         seen = False
     if seen:
         return Finding("passed", "file events", "a save is seen at once")
-    what = "they do not come here, so the watch looks at the files once a second"
+    what = "the system doesn't report saves, so the watch screen checks the files once a second"
     return Finding("skipped", "file events", what)
 
 
 def _event_comes(folder: Path) -> bool:
-    """Save a file again and again, until the system tells of it or EVENT is over."""
+    """Save a file repeatedly, until the system reports a save or EVENT seconds have passed."""
     from watchfiles import watch
 
     stop = threading.Event()
@@ -180,12 +180,12 @@ def _event_comes(folder: Path) -> bool:
 
 
 def terminal() -> Finding:
-    """What the screen can do."""
+    """Report what the terminal can do."""
     from course.learner.paint import Painter, is_dumb, make_console
 
     console = make_console(sys.stdout)
     if not sys.stdout.isatty():
-        return Finding("passed", "terminal", "none here: commands print plain lines")
+        return Finding("passed", "terminal", "none: commands print plain lines")
     able = [
         f"{console.width} columns",
         f"{console.color_system or 'no'} colours",
@@ -198,29 +198,29 @@ def terminal() -> Finding:
 
 
 def own_files(root: Path) -> Finding:
-    """Whether the graders and the answers are as the course has them."""
+    """Check that the graders and the answers weren't edited."""
     if names := intact.edited(root):
         what = intact.advice(names)
-        return Finding("skipped", "own files", what, "Edited graders or answers may mislead.")
+        return Finding("skipped", "own files", what, "An edited grader may judge wrongly.")
     return Finding("passed", "own files", "course/, tests/ and solutions/ are unchanged")
 
 
 def headless_shell() -> Finding:
-    """Whether pages open in Chromium's headless shell, which is faster than the whole browser."""
+    """Report whether pages open in Chromium's headless shell, which is faster than the browser."""
     if where := needs.headless_shell():
         return Finding("passed", "pages", f"open in {where}")
-    what = "open in the whole browser, which takes two or three times as long"
-    advice = "On Debian, `apt-get install chromium-headless-shell` has a faster one."
+    what = "open in the full browser, which takes two or three times as long"
+    advice = "On Debian, `apt-get install chromium-headless-shell` installs a faster one."
     return Finding("passed", "pages", what, advice)
 
 
 def needs_of(lesson: Lesson) -> Finding:
-    """What the lesson needs, and whether it is here."""
+    """Check that this machine has what the lesson needs besides the packages."""
     looked = {need: needs.FINDERS[need]() for need in lesson.needs}
     if not looked:
-        return Finding("passed", lesson.slug, "needs nothing more")
+        return Finding("passed", lesson.slug, "needs nothing else")
     said = [
-        f"{need}: {found.where}" if found.where else f"no {need} here"
+        f"{need}: {found.where}" if found.where else f"no {need} found"
         for need, found in looked.items()
     ]
     advice = " ".join(found.advice for found in looked.values() if not found.where)

@@ -1,4 +1,4 @@
-"""The thread that grades for the watch: the latest request only, and a save ends the one before."""
+"""The thread that grades for the watch screen: a new request cancels the running one."""
 
 import contextlib
 import random
@@ -12,7 +12,7 @@ from course.report import LessonResult, TaskResult
 
 @dataclass(frozen=True)
 class Judged:
-    """The check with this number judged a task."""
+    """The check with this number has graded a task."""
 
     run: int
     result: TaskResult
@@ -20,7 +20,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Checked:
-    """The check with this number is done."""
+    """The check with this number has ended."""
 
     run: int
     result: LessonResult
@@ -37,7 +37,7 @@ Put = Callable[[object], None]
 
 
 class Grader:
-    """Grades in a thread of its own. A new request ends the one that is running."""
+    """Grades in its own thread. A new request cancels the running one."""
 
     def __init__(self, put: Put, make_engine: Callable) -> None:
         self._put, self._make = put, make_engine
@@ -51,9 +51,9 @@ class Grader:
         self._thread.start()
 
     def check(self, lesson: Lesson, first: str, run: int) -> None:
-        """Grade the lesson; its events carry the number `run`, which rises with each request.
+        """Grade the lesson; its events carry the number `run`, which increases with each request.
 
-        The task `first`, if any, is graded at once by itself, as the learner waits for that one.
+        The task `first`, if any, is graded first, since the learner is working on it.
         """
         with self._news:
             self._wanted, self._latest = (lesson, first, run), run
@@ -61,7 +61,7 @@ class Grader:
         self._cancel()
 
     def close(self) -> None:
-        """End the running check, the graders and the thread."""
+        """Cancel the running check, and end the graders and the thread."""
         with self._news:
             self._closed, self._latest = True, -1
             self._news.notify()
@@ -95,7 +95,7 @@ class Grader:
 
         def on_event(event: object) -> None:
             if run != self._latest:
-                # The next request came before this check could be cancelled.
+                # The next request arrived before this check could be cancelled.
                 engine.cancel()
             elif isinstance(event, Finished):
                 self._put(Judged(run, event.result))
@@ -109,7 +109,7 @@ class Grader:
             self._put(Checked(run, result))
 
     def _engine_for(self, lesson: Lesson):
-        """Return graders for this lesson; those for another one end, to leave its memory free."""
+        """Return graders for this lesson. Those for another lesson are closed, to free memory."""
         if self._slug != lesson.slug:
             if self._engine:
                 self._engine.close()

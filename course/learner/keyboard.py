@@ -1,4 +1,4 @@
-"""Single keys from the terminal, which is left as it was found."""
+"""Read single keys from the terminal, and restore its settings at the end."""
 
 import codecs
 import contextlib
@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows has no termios, and reads keys with msvcrt.
     termios = None
 
-# What terminals send for keys without a letter. Both forms of the arrows are in use.
+# What terminals send for special keys. Both forms of the arrows are in use.
 _NAMES = {
     **{"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOB": "down"},
     **{"\x1b[5~": "page up", "\x1b[6~": "page down", " ": "page down"},
@@ -22,15 +22,15 @@ _NAMES = {
 }
 _KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
 _WINDOWS = {"H": "up", "P": "down", "I": "page up", "Q": "page down"}
-END = "end"  # The terminal has gone: nobody will press a key any more.
+END = "end"  # The terminal was closed, so no more keys will arrive.
 
 
 @contextlib.contextmanager
 def keys(put: Callable[[str], None]) -> Iterator[None]:
     """Call `put` with the name of each key that is pressed, from another thread.
 
-    A letter is its own name, in lower case. Ctrl-C still interrupts. Raises OSError where stdin is
-    no terminal.
+    A letter's name is the letter in lower case. Ctrl-C still interrupts. Raises OSError if stdin
+    isn't a terminal.
     """
     if termios is None:
         threading.Thread(target=_read_windows, args=(put,), daemon=True).start()
@@ -43,24 +43,24 @@ def keys(put: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _single_keys(descriptor: int) -> Iterator[None]:
-    """Have the terminal hand over each key as it is pressed, without showing it."""
+    """Make the terminal deliver each key as it is pressed, without showing it."""
     try:
         before = termios.tcgetattr(descriptor)
     except termios.error as error:
         raise OSError(*error.args) from None
     mode = termios.tcgetattr(descriptor)
-    mode[0] &= ~termios.IXON  # Ctrl-S, which many press to save, would freeze the screen.
+    mode[0] &= ~termios.IXON  # Otherwise Ctrl-S, pressed to save, freezes the screen.
     mode[3] &= ~(termios.ICANON | termios.ECHO)
     mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
     off = bytes([os.fpathconf(descriptor, "PC_VDISABLE")])
-    for name in ("VSUSP", "VDSUSP"):  # Ctrl-Z would leave the shell on our screen.
+    for name in ("VSUSP", "VDSUSP"):  # Otherwise Ctrl-Z shows the shell on our screen.
         if hasattr(termios, name):
             mode[6][getattr(termios, name)] = off
     termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
     try:
         yield
     finally:
-        # The terminal may have gone, with its window.
+        # The terminal's window may have been closed.
         with contextlib.suppress(termios.error):
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
@@ -94,7 +94,7 @@ def _read(descriptor: int, asleep: int, put: Callable[[str], None]) -> None:
 
 
 def split(text: str) -> list[str]:
-    """Return the names of the keys in what a terminal sent at once. Unknown sequences are none."""
+    """Return the names of the keys in a terminal's input. Unknown sequences are ignored."""
     found = _KEY.findall(text)
     return [_NAMES.get(key, key.lower()) for key in found if key in _NAMES or key.isprintable()]
 
@@ -107,7 +107,7 @@ def _read_windows(put: Callable[[str], None]) -> None:
         if key in ("\x00", "\xe0"):
             key = _WINDOWS.get(msvcrt.getwch(), "")
             put(key) if key else None
-        elif key == "\x03":  # getwch() takes Ctrl-C for a key.
+        elif key == "\x03":  # getwch() returns Ctrl-C as a key.
             import _thread
 
             _thread.interrupt_main()

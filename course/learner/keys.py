@@ -1,4 +1,4 @@
-"""The keys of the watch screen, in one table: what each does, and how the footer shows it."""
+"""The keys of the watch screen: what each one does, and how the footer shows it."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Binding(NamedTuple):
     """Keys that do the same. `does` is a method of Watch without its `_`.
 
-    `shown` is what the footer says, the key first; a binding without it isn't in the footer.
+    `shown` is the text in the footer, the key first; a binding without it isn't in the footer.
     """
 
     keys: tuple[str, ...]
@@ -17,7 +17,7 @@ class Binding(NamedTuple):
 QUIT = Binding(("q",), "quit", "q quit")
 BACK = Binding(("b", "escape"), "back")
 
-# By what is on the screen, in the footer's order.
+# The bindings of each mode of the screen, in the footer's order.
 BINDINGS = {
     "tasks": (
         Binding(("h",), "hint", "h hint"),

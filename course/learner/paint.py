@@ -1,8 +1,7 @@
-"""How everything looks in a terminal: lines of text, made from results and progress.
+"""Render results and progress as lines of text for the terminal.
 
-Nothing here asks or decides anything, so the same lines serve `check` and the watch screen. What
-learners' code sent is shown as it is, but never obeyed: it is neither rich's markup nor a control
-sequence of the terminal.
+This module only renders, so `check` and the watch screen use the same lines. It escapes what a
+learner's code sent, so rich's markup and the terminal's control sequences have no effect.
 """
 
 import os
@@ -23,13 +22,13 @@ from course.lesson.lessons import Lesson
 from course.report import Card, LessonResult, Report, Status, TaskResult, WireLine
 
 WIDEST = 100  # columns; longer lines are hard to read
-WIDE = 200  # columns, where two listings stand side by side
-NARROW = 72  # columns, below which a card is indented less
+WIDE = 200  # columns for two listings side by side
+NARROW = 72  # columns; a narrower card is indented less
 
 
 @dataclass(frozen=True)
 class Signs:
-    """The characters that are not letters."""
+    """The signs for verdicts, the current lesson and rules."""
 
     passed: str = "✓"
     failed: str = "✗"
@@ -41,7 +40,7 @@ class Signs:
     rule: str = "─"
 
     def of(self, status: Status | None) -> str:
-        """Return the sign of a verdict; None is a task without one yet."""
+        """Return the sign of a verdict; None is for a task without a verdict yet."""
         return getattr(self, status or "pending")
 
 
@@ -62,7 +61,7 @@ STYLES: dict[Status | None, str] = {
     "skipped": "cyan",
     None: "dim",
 }
-# rich would show code on black, which is hard to read where the terminal is light.
+# rich shows code on black by default, which is hard to read in a light terminal.
 _THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 _ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
 _LABELS = {
@@ -74,27 +73,27 @@ _LABELS = {
 }
 
 
-# How much a line of a card matters: what was expected, the rest of that, and the wire.
+# The rank of a line of a card: labelled lines, their continuation lines, the wire.
 VITAL, MORE, WIRE = range(3)
 
 
 @dataclass(frozen=True)
 class CardLine:
-    """A line of a card on the screen. Where there is no room for all, a lower rank stays."""
+    """A line of a card on the screen. If the card is too long, lines of a low rank are shown."""
 
     text: Text
     rank: int
 
 
 def make_console(file: TextIO, width: int | None = None) -> Console:
-    """Return a console that writes to `file`: `width` columns, or as many as the terminal has."""
+    """Return a console that writes to `file`, `width` columns wide, or as wide as the terminal."""
     columns = width or shutil.get_terminal_size().columns
     plain = {"markup": False, "highlight": False, "emoji": False}
     return Console(file=file, width=columns, theme=_THEME, **plain)
 
 
 def printable(text: str) -> str:
-    """Return the text with all that a terminal could obey spelled out: ESC becomes `\\x1b`."""
+    """Return the text with control characters escaped: ESC becomes `\\x1b`."""
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
     spelled = (
         c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c
@@ -104,7 +103,7 @@ def printable(text: str) -> str:
 
 
 class Painter:
-    """Makes lines for one console: no wider than it is, with the characters that it can show."""
+    """Makes lines for one console, limited to its width and to characters that it can show."""
 
     def __init__(self, console: Console, widest: int = WIDEST) -> None:
         self.console = console
@@ -113,22 +112,22 @@ class Painter:
         self.signs = UNICODE if self.unicode else ASCII
 
     def text(self, string: str, style: str = "") -> Text:
-        """Return one piece of text, made safe."""
-        # A style of the whole would be that of all that is ever added to it.
+        """Return one piece of text, with control characters escaped."""
+        # A style of the whole Text would also apply to what is appended later.
         return Text(no_wrap=True).append(self._spelled(printable(string)), style or None)
 
     def shorten(self, line: Text, width: int) -> None:
-        """Cut the line to `width` columns, and show that it was cut where that can be shown."""
+        """Cut the line to `width` columns, with an ellipsis if the console can show one."""
         line.truncate(width, overflow="ellipsis" if self.unicode else "crop")
 
     def wrapped(self, first: Text, rest: Text, hang: int | None = None) -> list[Text]:
-        """Return `first` followed by `rest`, whose further lines begin at column `hang`."""
+        """Return `first` followed by `rest`, whose continuation lines begin at column `hang`."""
         hang = first.cell_len if hang is None else hang
         room = self.width - first.cell_len
         rest.no_wrap = False
         pieces = list(rest.wrap(self.console, max(room, 12))) or [Text()]
         if hang != first.cell_len and len(pieces) > 1:
-            # What stands after the first line has another width, so it is wrapped again.
+            # The lines after the first have another width, so wrap them again.
             begin = len(pieces[0].plain)
             gap = len(rest.plain[begin:]) - len(rest.plain[begin:].lstrip(" \n"))
             tail = rest[begin + gap :]
@@ -139,7 +138,7 @@ class Painter:
         return [first + pieces[0], *(Text(" " * hang) + piece for piece in pieces[1:])]
 
     def row(self, left: Text, middle: Text, right: Text) -> list[Text]:
-        """Return a line with its right part at the right edge; the middle wraps."""
+        """Return a line with its right part at the right edge. The middle part wraps."""
         room = max(self.width - left.cell_len - right.cell_len - 2, 12)
         middle.no_wrap = False
         pieces = list(middle.wrap(self.console, room)) or [Text()]
@@ -151,12 +150,12 @@ class Painter:
         return [first, *(indent + piece for piece in pieces[1:])]
 
     def paragraph(self, string: str, style: str = "", indent: int = 0) -> list[Text]:
-        """Return prose, wrapped."""
+        """Return a wrapped paragraph."""
         return self.wrapped(Text(" " * indent), self.text(string, style))
 
     def markdown(self, source: str, indent: int = 0) -> list[Text]:
         """Return a few paragraphs of Markdown, such as a hint."""
-        from rich.markdown import Markdown  # It takes longer to import than all the rest.
+        from rich.markdown import Markdown  # Importing it takes longer than all the others.
 
         safe = "\n".join(printable(line) for line in source.splitlines())
         options = self.console.options.update(width=self.width - indent)
@@ -166,7 +165,7 @@ class Painter:
             parts = [(self._spelled(s.text), s.style or "") for s in segments]
             line = Text.assemble(" " * indent, *parts, no_wrap=True)
             line.rstrip()
-            if line.plain or (lines and lines[-1].plain):  # One empty line is enough.
+            if line.plain or (lines and lines[-1].plain):  # Keep one of several empty lines.
                 lines.append(line)
         return lines if not lines or lines[-1].plain else lines[:-1]
 
@@ -174,7 +173,7 @@ class Painter:
         return text if self.unicode else text.translate(_SPELLED)
 
     def card(self, card: Card, indent: int) -> list[CardLine]:
-        """Return a card's lines, each with how much it matters."""
+        """Return a card's lines, each with its rank."""
         lines: list[CardLine] = []
         for sentence in card.sentence.splitlines():
             lines += self._ranked(self.wrapped(Text(" " * indent), self.text(sentence)), MORE)
@@ -191,7 +190,7 @@ class Painter:
 
     @staticmethod
     def _ranked(lines: list[Text], rank: int) -> list[CardLine]:
-        """Return one line that was wrapped: what is left of it matters less."""
+        """Return the ranked pieces of a wrapped line: the first has `rank`, the rest less."""
         first, *more = lines
         return [CardLine(first, rank), *(CardLine(text, max(rank, MORE)) for text in more)]
 
@@ -213,12 +212,12 @@ class Painter:
         return lines
 
     def task(self, task: TaskResult, column: int) -> list[Text]:
-        """Return a task's own line; its title wraps. The id takes `column` characters."""
+        """Return a task's line; its title wraps. The id takes `column` characters."""
         left, title, needs, points = self._task_parts(task, column, False)
         return self.row(left, title + needs, points)
 
     def task_line(self, task: TaskResult, column: int, stale: bool) -> Text:
-        """Return the same in one line. A stale verdict, of an earlier check, is dim."""
+        """Return the task in one line. A stale verdict, of an earlier check, is dim."""
         left, title, needs, points = self._task_parts(task, column, stale)
         room = self.width - left.cell_len - needs.cell_len - points.cell_len - 2
         self.shorten(title, max(room, 0))
@@ -234,9 +233,9 @@ class Painter:
         return left, title, self.text(waits, "dim" if stale else "yellow"), points
 
     def lesson(self, result: LessonResult, cards: int | None, verbose: bool) -> list[Text]:
-        """Return a lesson's verdict: one quiet line if it passed, else its tasks and cards.
+        """Return a lesson's verdict: one line if it passed, else its tasks and cards.
 
-        At most `cards` cards are shown, all of them for None.
+        It shows at most `cards` cards; None means all.
         """
         notes = [line for note in result.notes for line in self._note(note)]
         lines = [*self._lesson_line(result), *notes]
@@ -258,7 +257,7 @@ class Painter:
     def _left_out(self, number: int, result: LessonResult) -> list[Text]:
         what = "1 more card" if number == 1 else f"{number} more cards"
         again = command(f"check {result.slug}")
-        return self.paragraph(f"{what}: {again} or --verbose shows all.", "dim", 4)
+        return self.paragraph(f"{what}: {again} or --verbose shows them all.", "dim", 4)
 
     def _lesson_line(self, result: LessonResult) -> list[Text]:
         style = "green" if result.passed else ""
@@ -271,11 +270,11 @@ class Painter:
         return self.wrapped(self.text("  note: ", "yellow"), self.text(note))
 
     def report(self, report: Report, verbose: bool = False) -> list[Text]:
-        """Return all lessons' verdicts, and the sum where there is one to see."""
+        """Return all lessons' verdicts, and a sum unless a single lesson passed."""
         several = len(report.lessons) > 1
         lines: list[Text] = []
         for result in report.lessons:
-            # A lesson with something to say stands apart from the quiet ones.
+            # Separate a lesson that failed from those that passed.
             if lines and (lines[-1].plain and not result.passed):
                 lines.append(Text())
             lines += self.lesson(result, 1 if several and not verbose else None, verbose)
@@ -299,7 +298,7 @@ class Painter:
         return self.row(points, rest, self.text(f"seed {report.seed}", "dim"))
 
     def hint(self, hint: Hint, lesson: Lesson, indent: int = 0) -> list[Text]:
-        """Return a hint, and after the last of them what else there is."""
+        """Return a hint; the last one is followed by the command for the solution."""
         margin = " " * indent
         head = f"{margin}hint {hint.number} of {hint.total} for {hint.task.id}"
         lines = [self.text(head, "bold cyan"), *self.markdown(hint.text, indent + 2)]
@@ -311,7 +310,7 @@ class Painter:
     def course_map(
         self, lessons: Iterable[Lesson], progress: Progress, here: Lesson | None
     ) -> list[Text]:
-        """Return the lessons in order, with what is passed and where the learner is."""
+        """Return the lessons in order, with their points and a sign at the current one."""
         known = list(lessons)
         earned = sum(progress.earned(lesson) for lesson in known)
         points = sum(task.points for lesson in known for task in lesson.tasks)
@@ -323,7 +322,7 @@ class Painter:
         return [*head, Text(), *(self.map_line(x, progress, x == here) for x in known)]
 
     def map_line(self, lesson: Lesson, progress: Progress, here: bool) -> Text:
-        """Return one lesson's line of the map, cut where it is too long."""
+        """Return one lesson's line of the map. A title that is too long is cut."""
         passed, tasks = progress.passed(lesson.slug), lesson.tasks
         total, earned = sum(task.points for task in tasks), progress.earned(lesson)
         done = bool(tasks) and earned == total
@@ -348,7 +347,7 @@ def _of_id(status: Status) -> str:
 
 
 def _can_show(encoding: str) -> bool:
-    """Return whether text in this encoding can hold the signs, and the arrows of the cards."""
+    """Return whether this encoding has the signs, and the arrows of the cards."""
     try:
         "".join(vars(UNICODE).values()).encode(encoding)
         "→←✂…".encode(encoding)
@@ -358,9 +357,9 @@ def _can_show(encoding: str) -> bool:
 
 
 def crop(card: list[CardLine], height: int, more: str) -> list[Text]:
-    """Return at most `height` lines of a card: those that matter most, the last of the wire's.
+    """Return at most `height` lines of a card: those of the lowest ranks, and the wire's last.
 
-    `more` is said in place of what is left out, with `{}` for the number of lines.
+    `more` replaces the omitted lines, with `{}` for their number.
     """
     if len(card) <= height:
         return [line.text for line in card]
@@ -377,5 +376,5 @@ def crop(card: list[CardLine], height: int, more: str) -> list[Text]:
 
 
 def is_dumb() -> bool:
-    """Return whether the terminal can do nothing but print lines."""
+    """Return whether the terminal can only print lines."""
     return os.environ.get("TERM", "").lower() in ("dumb", "unknown")

@@ -1,10 +1,10 @@
-"""What was asked for and cannot be done, in words, and how a command is typed."""
+"""The exception for a request that can't be fulfilled, and how messages show a command."""
 
 
 class Refusal(Exception):
-    """What was asked for cannot be done. The text says why, and what can be."""
+    """The request can't be fulfilled. The message says why, and what to do instead."""
 
 
 def command(text: str) -> str:
-    """Return how a command of the course is typed."""
+    """Return a command of the course in the form that a learner can paste."""
     return f"`python3 -m course {text}`"

@@ -1,4 +1,4 @@
-"""Write the starter again, of a lesson or of one task. What was there is kept."""
+"""Restore the starter of a lesson or of one task, after copying the learner's files."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from course.lesson.starter import files, starter_files
 
 
 def reset(lesson: Lesson) -> list[str]:
-    """Write the lesson's starter again, and say what was written and where the old files are.
+    """Restore the lesson's starter, and return sentences about it and the old files' copies.
 
-    Raises Refusal where that cannot be done; then every file is still as it was, or kept.
+    Raises Refusal if that fails; then every file is unchanged or has a copy.
     """
     wanted: dict[str, bytes | None] = dict(_starter(lesson))
     there = files(lesson.lesson)
@@ -23,20 +23,20 @@ def reset(lesson: Lesson) -> list[str]:
     with _explained(lesson):
         stale = {n: c for n, c in wanted.items() if n not in there or there[n].read_bytes() != c}
         if not stale:
-            return [f"{_shown(lesson.lesson, lesson)} is already as it starts."]
+            return [f"{_shown(lesson.lesson, lesson)} is already the starter."]
         kept = _keep(lesson, [name for name in stale if name in there])
         for name, content in stale.items():
             _write(lesson.lesson / name, content)
-    return [f"{_shown(lesson.lesson, lesson)} is as it starts again.", *kept, *_edited(lesson)]
+    return [f"{_shown(lesson.lesson, lesson)} is the starter again.", *kept, *_edited(lesson)]
 
 
 def reset_task(lesson: Lesson, task: Task) -> list[str]:
-    """Write the starter again between a task's `TODO` and `END`, and leave the rest as it is.
+    """Restore the starter between a task's `TODO` and `END`, and leave the rest unchanged.
 
-    Raises Refusal where those lines are gone.
+    Raises Refusal if those lines are missing.
     """
     fresh: dict[str, bytes] = {}
-    whole = f"{command(f'reset {lesson.number}')} resets the whole lesson, and keeps what you have."
+    whole = f"{command(f'reset {lesson.number}')} resets the whole lesson, and copies your files."
     for name, content in _starter(lesson).items():
         suffix = Path(name).suffix
         if suffix not in regions.COMMENTS:
@@ -52,33 +52,33 @@ def reset_task(lesson: Lesson, task: Task) -> list[str]:
         for name, content in fresh.items():
             _write(lesson.lesson / name, content)
     return [
-        f"{task.id} is as it starts again, in {', '.join(fresh)}.",
+        f"{task.id} is the starter's again, in {', '.join(fresh)}.",
         *kept,
         *_edited(lesson),
     ]
 
 
 def _restored(lesson: Lesson, name: str, starter: str, names: list[str], whole: str) -> bytes:
-    """Return the learner's file with the starter's regions of these names."""
+    """Return the learner's file with these regions restored from the starter."""
     path = lesson.lesson / name
     with _explained(lesson):
         if not path.is_file():
-            raise Refusal(f"{_shown(path, lesson)} is not there. {whole}")
+            raise Refusal(f"{_shown(path, lesson)} doesn't exist. {whole}")
         text = path.read_bytes().decode("utf-8")
     ends = "\r\n" if "\r\n" in text else "\n"
     text = text.replace("\r\n", "\n")
     for region in names:
         if region not in {found.name for found in regions.todos(text, path.suffix)}:
             raise Refusal(
-                f"The lines TODO({region}) and END({region}) are no longer both in "
-                f"{_shown(path, lesson)}, so what lies between them cannot be found. {whole}"
+                f"The line TODO({region}) or END({region}) is missing from "
+                f"{_shown(path, lesson)}, so the code between them can't be found. {whole}"
             )
         text = regions.restore(text, starter, path.suffix, region, name)
     return text.replace("\n", ends).encode("utf-8")
 
 
 def _edited(lesson: Lesson) -> list[str]:
-    """Return a warning if the solution, from which a starter is written, was edited."""
+    """Return a warning if the solution, which the starter is made from, was edited."""
     names = intact.edited(lesson.root, lesson.solution.relative_to(lesson.root).as_posix())
     return [f"{intact.advice(names)} Then reset again."] if names else []
 
@@ -86,12 +86,12 @@ def _edited(lesson: Lesson) -> list[str]:
 def _starter(lesson: Lesson) -> dict[str, bytes]:
     starter = starter_files(lesson) if lesson.solution.is_dir() else {}
     if not starter:
-        raise Refusal(f"There is no solution of {lesson.slug} here to write a starter from.")
+        raise Refusal(f"The solution of {lesson.slug}, which its starter is made from, is missing.")
     return starter
 
 
 def _keep(lesson: Lesson, names: list[str]) -> list[str]:
-    """Copy these files of the lesson to a new folder, and say where it is."""
+    """Copy these files of the lesson to a new folder, and return a sentence that names it."""
     if not names:
         return []
     stamp = time.strftime("%Y-%m-%d_%H%M%S")
@@ -103,11 +103,11 @@ def _keep(lesson: Lesson, names: list[str]) -> list[str]:
         copy = kept / "lessons" / lesson.slug / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(lesson.lesson / name, copy)
-    return [f"What was there is kept in {_shown(copy.parents[name.count('/')], lesson)}."]
+    return [f"Your files were copied to {_shown(copy.parents[name.count('/')], lesson)}."]
 
 
 def _write(path: Path, content: bytes | None) -> None:
-    """Put the content in the file's place in one step; remove the file for None."""
+    """Replace the file's content atomically, or remove the file if `content` is None."""
     if content is None:
         path.unlink()
         return
@@ -118,22 +118,22 @@ def _write(path: Path, content: bytes | None) -> None:
 
 
 def _shown(path: Path, lesson: Lesson) -> str:
-    """Return a path as it is shown: from the top of the course."""
+    """Return a path for a message, relative to the course's root."""
     return path.relative_to(lesson.root).as_posix()
 
 
 @contextlib.contextmanager
 def _explained(lesson: Lesson):
-    """Turn what goes wrong with files into a Refusal."""
+    """Raise a Refusal in place of an error of a file."""
     try:
         yield
     except UnicodeDecodeError as error:
         raise Refusal(
-            f"A file of {lesson.slug} is not UTF-8 ({error.reason}), so its regions cannot be "
+            f"A file of {lesson.slug} isn't UTF-8 ({error.reason}), so its regions can't be "
             f"found. {command(f'reset {lesson.number}')} resets the whole lesson."
         ) from None
     except OSError as error:
         raise Refusal(
             f"{error.filename or _shown(lesson.lesson, lesson)}: {error.strerror}. "
-            "Nothing that was not copied first has been replaced."
+            "Every file that was replaced has a copy in .course/kept."
         ) from None

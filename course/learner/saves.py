@@ -1,4 +1,4 @@
-"""Tell of each save in a lesson's folder, also where the system does not."""
+"""Report each save in a lesson's folder, even if the system doesn't."""
 
 import contextlib
 import os
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CODE = {".py", ".js", ".html", ".css", ".conf", ".toml", ".ini", ".cfg", ".yml", ".yaml"}
-NOT_THEIRS = ("__pycache__", "node_modules", "venv")  # Folders that a learner does not write in.
-LOOK = 1.0  # seconds between looks at the files themselves, for folders that tell of no change
-STEP = 20  # milliseconds without a further change, after which a save is taken as done
+NOT_THEIRS = ("__pycache__", "node_modules", "venv")  # Folders that a learner doesn't edit.
+LOOK = 1.0  # seconds between polls, for file systems that report no changes
+STEP = 20  # milliseconds without another change, after which a save counts as complete
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A file of the lesson is not what it was."""
+    """A file of the lesson has changed."""
 
 
 def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]] | None:
-    """Return what a save changes: the names, times and sizes of the code; None without a folder."""
+    """Return the names, times and sizes of the code files, or None if the folder is missing."""
     found = set()
     try:
         entries = list(os.scandir(folder))
@@ -29,7 +29,7 @@ def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]] | None:
         with contextlib.suppress(OSError):
             if entry.name.startswith(".") or entry.name in NOT_THEIRS:
                 continue
-            if entry.is_dir(follow_symlinks=False):  # A link may lead in a circle.
+            if entry.is_dir(follow_symlinks=False):  # Symlinks may form a cycle.
                 inner = fingerprint(Path(entry.path)) or ()
                 found |= {(f"{entry.name}/{name}", *rest) for name, *rest in inner}
             elif os.path.splitext(entry.name)[1] in CODE:
@@ -39,10 +39,10 @@ def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]] | None:
 
 
 class Saves:
-    """Looks at one lesson's folder in a thread, and tells when its code has changed.
+    """Watches one lesson's folder in a thread, and reports when its code has changed.
 
-    The system's events only say when to look; where they do not come, it looks each second. The
-    folder may be deleted and come back.
+    An event of the system only triggers a look at the files. Without events, it looks each second.
+    The folder may be deleted and created again.
     """
 
     def __init__(self, folder: Path, put: Callable[[Saved], None]) -> None:
@@ -54,7 +54,7 @@ class Saves:
         self._thread.start()
 
     def turn_to(self, folder: Path) -> None:
-        """Look at this folder from now on."""
+        """Watch this folder from now on."""
         with self._lock:
             self._folder = folder
             self._seen = fingerprint(folder)
@@ -65,7 +65,7 @@ class Saves:
         self._thread.join()
 
     def _run(self) -> None:
-        # All lessons' folders are watched, so that the one in question may come and go.
+        # Watch the parent folder, since the lesson's folder may be deleted and created again.
         top = self._folder.parent
         while not self._stop.is_set():
             try:
@@ -75,7 +75,7 @@ class Saves:
                 self._stop.wait(LOOK)
 
     def _follow(self, top: Path) -> None:
-        """Look at each event. Returns when another folder has taken this one's place."""
+        """Look at the files at each event. Returns when another folder has replaced this one."""
         from watchfiles import watch
 
         same = top.stat().st_ino

@@ -1,4 +1,4 @@
-"""The watch screen: what it knows, and how that looks. Nothing here reads a key or a file."""
+"""The watch screen: its state, and how it is rendered. It reads no keys and no files."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,14 +12,14 @@ from course.learner.progress import Progress
 from course.lesson.lessons import Lesson, Task
 from course.report import TaskResult
 
-CARD = 5  # lines, below which a card is left out to make room for a hint
+CARD = 5  # lines; a card with less room than this is omitted in favour of the hint
 
 Mode = Literal["tasks", "list", "ask", "page"]
 
 
 @dataclass
 class View:
-    """All that the screen shows."""
+    """The state that the screen shows."""
 
     lessons: list[Lesson]
     progress: Progress
@@ -27,15 +27,15 @@ class View:
     mode: Mode = "tasks"
     tasks: list[Task] = field(default_factory=list)
     results: dict[str, TaskResult] = field(default_factory=dict)
-    fresh: set[str] = field(default_factory=set)  # Tasks that the running check has judged.
+    fresh: set[str] = field(default_factory=set)  # Tasks that the running check has graded.
     checking: bool = True
-    seconds: float = 0.0  # What the last check took.
+    seconds: float = 0.0  # How long the last check took.
     notes: list[str] = field(default_factory=list)
-    chosen: str = ""  # The task that the learner turned to; "" for the first that fails.
+    chosen: str = ""  # The task that the learner chose; "" for the first that fails.
     hint: Hint | None = None
-    notice: str = ""  # Something to say until the next key or save.
+    notice: str = ""  # A message to show until the next key or save.
     cursor: int = 0  # In the list of lessons.
-    page: list[Text] = field(default_factory=list)  # Something long, to be scrolled.
+    page: list[Text] = field(default_factory=list)  # A long text to scroll.
     offset: int = 0
 
     @property
@@ -46,7 +46,7 @@ class View:
 
     @property
     def task(self) -> Task | None:
-        """The task whose card is shown: the chosen one, or the first that can be worked on."""
+        """The task whose card is shown: the chosen one, or the first that the learner can fix."""
         status = {name: result.status for name, result in self.results.items()}
         ranks = [("failed", "error"), ("skipped",), ("blocked",)]
         open_ones = (t for rank in ranks for t in self.tasks if status.get(t.id) in rank)
@@ -58,7 +58,7 @@ def frame(view: View, painter: Painter, height: int) -> list[Text]:
     """Return exactly `height` lines, none wider than the painter's."""
     top, bottom = _header(view, painter), _footer(view, painter)
     room = height - len(top) - len(bottom)
-    if room < 4:  # A very low window: what matters is the middle.
+    if room < 4:  # In a very low window, show the middle part.
         top, bottom, room = top[:1], [], height - 1
     body = _BODIES[view.mode](view, painter, room)[:room]
     lines = top + body + [Text()] * (room - len(body)) + bottom
@@ -114,7 +114,7 @@ def _last_check(view: View) -> str:
 
 
 def _tasks_body(view: View, painter: Painter, room: int) -> list[Text]:
-    """Return the tasks, and below them what there is to say of one of them."""
+    """Return the tasks, and below them the card of one of them."""
     notes = [line for note in view.notes for line in painter.paragraph(note, "yellow", 2)]
     rows = _task_rows(view, painter)
     most = max(room // 3, room - 12, room - 1 - len(_pane(view, painter, room)))
@@ -132,7 +132,7 @@ def _task_rows(view: View, painter: Painter) -> list[Text]:
 
 
 def _task_row(view: View, painter: Painter, task: Task, column: int) -> Text:
-    """Return a task's line. Until it is judged anew, it is shown as it was, but dim."""
+    """Return a task's line. Until the task is graded again, its last verdict is shown dim."""
     result = view.results.get(task.id)
     if result is None:
         left = painter.text(f"  {painter.signs.pending} {task.id:<{column}}{task.title}", "dim")
@@ -152,27 +152,27 @@ def _focus_row(view: View) -> int:
 
 
 def _window(rows: list[Text], focus: int, height: int) -> list[Text]:
-    """Return `height` of the rows, with the one that matters among them."""
+    """Return `height` of the rows, including the focused one."""
     first = min(max(focus - height // 2, 0), max(len(rows) - height, 0))
     return rows[first : first + height]
 
 
 def _pane(view: View, painter: Painter, room: int) -> list[Text]:
-    """Return the card of the task that the learner is at, or that the lesson is complete."""
+    """Return the card of the current task, or the message that the lesson is complete."""
     card = _card(view, painter)
     hint = painter.hint(view.hint, view.lesson, 2) if view.hint else []
     if view.done and not hint and not card:
         return _complete(view, painter)
     left = room - len(hint) - bool(hint)
     if hint and len(card) > left < CARD:
-        return hint  # There is no room for both, and the hint was asked for.
+        return hint  # There isn't room for both, and the learner asked for the hint.
     more = painter.text(" " * _indent(painter) + "… {} more lines").plain
     lines = crop(card, left, more)
     return [*lines, *([Text()] if hint and lines else []), *hint]
 
 
 def _card(view: View, painter: Painter) -> list[CardLine]:
-    """Return the card of that task, or what a blocked one that was chosen waits for."""
+    """Return the card of the current task. That of a blocked task says which task it needs."""
     task = view.task
     result = view.results.get(task.id) if task else None
     if not result or not result.message or result.status == "passed":
@@ -191,7 +191,7 @@ def _complete(view: View, painter: Painter) -> list[Text]:
     if following:
         lines += painter.paragraph(f"n  next: {following[0].slug}, {following[0].title}", "", 4)
     else:
-        lines += painter.paragraph("It is the last one so far.", "", 4)
+        lines += painter.paragraph("This is the last lesson.", "", 4)
     return lines + painter.paragraph("s  your answer beside ours", "", 4)
 
 
@@ -207,8 +207,8 @@ def _list_body(view: View, painter: Painter, room: int) -> list[Text]:
 
 def _ask_body(view: View, painter: Painter, room: int) -> list[Text]:
     folder = view.lesson.lesson.relative_to(view.lesson.root).as_posix()
-    question = f"Write the starter of {folder} again?"
-    kept = "What you have there is kept in .course/kept, so nothing is lost."
+    question = f"Restore the starter of {folder}?"
+    kept = "Your files are copied to .course/kept first, so nothing is lost."
     return [Text(), *painter.paragraph(question, "bold", 2), *painter.paragraph(kept, "", 2)]
 
 

@@ -1,4 +1,4 @@
-"""The site, served on this machine."""
+"""Serve the site on this machine: the command `docs`."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ from course.learner.refusal import Refusal
 from course.setup import environment
 
 HOST = "127.0.0.1"
-PORT = 8000  # where free; else any other
+PORT = 8000  # If it is in use, any other port.
 
 
 class Site:
-    """The site, built and served by a child process. `wait()` returns once it can be read."""
+    """The site, built and served by a child process. `wait()` returns once it is available."""
 
     def __init__(self, root: Path) -> None:
-        # Live reload polls every file each second, for pages that nobody edits here.
+        # Live reload isn't needed, since a learner doesn't edit pages; it polls all files.
         options = ["--no-livereload", "--dev-addr", f"{HOST}:{free_port(PORT)}"]
         nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         self._process = subprocess.Popen(
@@ -35,7 +35,7 @@ class Site:
         )
         self._address = self._last_words = ""
         self._decided = threading.Event()
-        # It is read to its end, because a pipe that nobody reads fills and stops the server.
+        # Read stderr to its end, because a full pipe would block the server.
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -47,10 +47,10 @@ class Site:
         self._decided.set()
 
     def wait(self) -> str:
-        """Return the site's address, when it is built. Raises Refusal where it cannot be."""
+        """Return the site's address once it is built. Raises Refusal if the build fails."""
         self._decided.wait()
         if not self._address:
-            raise Refusal(f"The site could not be built: {self._last_words}")
+            raise Refusal(f"The site can't be built: {self._last_words}")
         return self._address
 
     def join(self) -> None:
@@ -68,35 +68,35 @@ class Site:
 
 
 def free_port(wanted: int) -> int:
-    """Return the wanted port, or another one if somebody holds that."""
+    """Return the wanted port, or another one if it is in use."""
     for port in (wanted, 0):
         with contextlib.suppress(OSError), socket.socket() as listener:
-            if os.name == "posix":  # Elsewhere this option lets two programs share a port.
+            if os.name == "posix":  # On Windows, this option lets two programs share a port.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, port))
             return listener.getsockname()[1]
-    raise Refusal(f"No port on {HOST} can be had. `python3 -m course doctor` says more.")
+    raise Refusal(f"No port on {HOST} is available. `python3 -m course doctor` says more.")
 
 
 def open_browser(address: str) -> bool:
-    """Show the address in the browser, and return whether there is one to try."""
+    """Open the address in a browser, and return whether this machine can show one."""
     screens = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in screens):
         return False
-    # A process of its own, because browsers write what they like on the terminal.
+    # Start it in another process, because browsers write to the terminal.
     nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.Popen([sys.executable, "-m", "webbrowser", "-t", address], **nothing)
     return True
 
 
 def serve(root: Path, out: TextIO) -> None:
-    """Serve the site until Ctrl-C; open it where somebody is there to see it."""
+    """Serve the site until Ctrl-C. On a terminal, open it in a browser."""
     out.write("Building the site.\n")
     out.flush()
     site = Site(root)
     try:
         address = site.wait()
-        out.write(f"It is at {address} until you press Ctrl-C.\n")
+        out.write(f"The site is at {address}. Press Ctrl-C to stop it.\n")
         out.flush()
         if out.isatty():
             open_browser(address)

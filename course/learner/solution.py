@@ -1,4 +1,4 @@
-"""A learner's answer beside ours: in two columns where there is room, as a difference elsewhere."""
+"""Compare a learner's answer with ours, in two columns or, in a narrow terminal, as a diff."""
 
 import difflib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from course.lesson.starter import files
 
 @dataclass(frozen=True)
 class Pair:
-    """A file of a lesson, as the learner has it and as the solution does."""
+    """A file of a lesson, in the learner's and in our version."""
 
     name: str
     mine: str
@@ -24,9 +24,9 @@ class Pair:
 
 
 def pairs(lesson: Lesson) -> list[Pair]:
-    """Return the files in which the lesson asks for something; those it gives are left out."""
+    """Return the files that have a TODO. Files that the lesson gives are omitted."""
     if not lesson.solution.is_dir():
-        raise Refusal(f"There is no solution of {lesson.slug} here.")
+        raise Refusal(f"The solution of {lesson.slug} is missing.")
     found = []
     for name, path in files(lesson.solution).items():
         if path.suffix in regions.COMMENTS:
@@ -38,11 +38,11 @@ def pairs(lesson: Lesson) -> list[Pair]:
     return found
 
 
-TWO_COLUMNS = 140  # columns of the terminal, from which two listings fit side by side
+TWO_COLUMNS = 140  # columns of the terminal that two listings side by side need
 
 
 def comparison(found: list[Pair], painter: Painter) -> list[Text]:
-    """Return each file of a lesson, as the learner wrote it and as we did."""
+    """Return each file of a lesson, the learner's version beside ours."""
     lines: list[Text] = []
     for pair in found:
         lines += [Text()] if lines else []
@@ -69,14 +69,14 @@ def _difference(mine: list[str], ours: list[str], painter: Painter) -> list[Text
     found = list(difflib.unified_diff(mine, ours, lineterm="", n=3))[2:]
     lines = []
     for line in found:
-        # The numbers of the lines say less than a gap does.
+        # Show a gap in place of line numbers.
         text = "" if line.startswith("@") else line
         lines += painter.wrapped(Text(), painter.text(text, styles.get(line[:1], "")), 2)
     return lines[1:]
 
 
 def _columns(name: str, mine: list[str], ours: list[str], painter: Painter) -> list[Text]:
-    """Return both listings, changed parts only, with the lines that belong together in a row."""
+    """Return the changed parts of both listings, with corresponding lines in one row."""
     room = (painter.width - 7) // 2
     left, right = _coloured(name, mine), _coloured(name, ours)
     head = painter.text(f"{name}, yours".ljust(room + 5) + f"{name}, ours", "bold")
@@ -90,7 +90,7 @@ def _columns(name: str, mine: list[str], ours: list[str], painter: Painter) -> l
 
 
 def _coloured(name: str, code: list[str]) -> list[Text]:
-    """Return the lines in the colours of their language."""
+    """Return the lines with syntax highlighting."""
     text = "\n".join(code)
     syntax = Syntax(text, Syntax.guess_lexer(name, text), theme="ansi_dark")
     return list(syntax.highlight(text).split("\n"))
@@ -99,7 +99,7 @@ def _coloured(name: str, code: list[str]) -> list[Text]:
 def _pair_of_lines(
     one: Text | None, other: Text | None, same: bool, room: int, painter: Painter
 ) -> list[Text]:
-    """Return one line of each listing, folded to `room` columns, with what tells them apart."""
+    """Return one line of each listing, wrapped to `room` columns, with - and + if they differ."""
     folded = [list(t.wrap(painter.console, room)) if t else [] for t in (one, other)]
     rows = []
     for a, b in zip_longest(*folded):

@@ -1,4 +1,4 @@
-"""Where the watch draws: on a screen of its own, or line by line in a terminal that only prints."""
+"""Draw the watch screen: on the whole terminal, or line by line in one that can only print."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from course.learner.screen import View, frame
 
 @contextlib.contextmanager
 def surface(console: Console) -> Iterator[Callable[[View], None]]:
-    """Give a function that draws: on a screen of its own, or line by line where there is none."""
+    """Yield the function that draws: on the whole terminal, or line by line in a dumb one."""
     if is_dumb():
         yield _Printer(console).draw
         return
@@ -38,19 +38,19 @@ def surface(console: Console) -> Iterator[Callable[[View], None]]:
         live.start()
         yield draw
     finally:
-        with contextlib.suppress(OSError):  # The terminal may have gone, with its window.
+        with contextlib.suppress(OSError):  # The terminal's window may have been closed.
             live.stop()
 
 
 class _Printer:
-    """Prints the screen once for each check, for a terminal that can only print."""
+    """Prints the screen once after each check, for a terminal that can only print lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last: list[str] = []
 
     def draw(self, view: View) -> None:
-        """Print what is new."""
+        """Print the screen, if it has changed."""
         if view.checking:
             return
         _measure(self._console)
@@ -66,7 +66,7 @@ def _last_line(lines: list[Text]) -> int:
 
 
 def _measure(console: Console) -> None:
-    """Give the console the size that the terminal has now."""
+    """Set the console's size to the terminal's current size."""
     try:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Grade the current lesson at each save, and show what works and what does not."""
+"""Grade the current lesson at each save, and show the results on the watch screen."""
 
 import contextlib
 import os
@@ -32,26 +32,26 @@ class Key:
 
 @dataclass(frozen=True)
 class Resized:
-    """The window may have another size."""
+    """The window's size may have changed, so draw again."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """Something to tell the learner."""
+    """A message for the learner."""
 
     text: str
 
 
 class Watch:
-    """The watch screen's loop: takes what happens, one thing after another, and draws."""
+    """The watch screen's loop: it handles events one by one, and draws."""
 
     def __init__(
         self, view: View, console: Console, make_engine: Callable, said: list[str]
     ) -> None:
         self.view, self.console = view, console
         self._make_engine = make_engine
-        self._said = said  # What the progress file has to say is put here by its owner.
-        # Unlike a Queue this one may be put to by a signal's handler.
+        self._said = said  # Progress appends its messages here.
+        # Unlike Queue, a signal handler may call put() of a SimpleQueue.
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._run_number = 0
         self._began = 0.0
@@ -78,8 +78,8 @@ class Watch:
                     self._take(event)
 
     def _happened(self) -> Iterator[object]:
-        """Yield what has happened, waiting for the first."""
-        # Windows tells nobody of a resize, and lets nobody interrupt a wait without an end.
+        """Wait for an event, and yield it and all others that have arrived."""
+        # Windows doesn't signal a resize, and Ctrl-C can't interrupt a wait without a timeout.
         timeout = 0.5 if os.name == "nt" else None
         with contextlib.suppress(queue.Empty):
             yield self._events.get(timeout=timeout)
@@ -120,13 +120,13 @@ class Watch:
         self._unkept = result
 
     def _keep(self) -> None:
-        """Keep what passed. This may wait for the disk, so the verdict is on the screen before."""
+        """Save what passed. Writing may be slow, so the screen shows the verdict first."""
         if self._unkept:
             result, self._unkept = self._unkept, None
             self.view.progress.record(result)
             if result.passed:
                 self.view.progress.finish(self.view.lesson, self.view.lessons)
-            self._events.put(Resized())  # To draw again: a lesson may be complete now.
+            self._events.put(Resized())  # Draw again: a lesson may be complete now.
         while self._said:
             self._events.put(Said(self._said.pop(0)))
 
@@ -152,7 +152,7 @@ class Watch:
         view = self.view
         task = view.task or hints.open_task(view.lesson, view.progress)
         if task is None:
-            raise Refusal("Every task passes: there is nothing to hint at.")
+            raise Refusal("Every task has passed, so there is nothing to hint at.")
         view.hint = hints.next_hint(view.lesson, task, view.progress)
 
     def _up(self) -> None:
@@ -207,7 +207,7 @@ class Watch:
         from course.learner.solution import comparison, pairs
 
         if not self.view.progress.complete(self.view.lesson):
-            raise Refusal("The solution is shown once every task of the lesson has passed.")
+            raise Refusal("You can see the solution once every task of the lesson has passed.")
         found = pairs(self.view.lesson)
         self.view.page = comparison(found, Painter(self.console, WIDE))
         self.view.mode, self.view.offset = "page", 0
@@ -231,7 +231,7 @@ class Watch:
         self._back()
         lesson = self.view.lesson
         self.view.notice = " ".join(starters.reset(lesson))
-        self._saves.turn_to(lesson.lesson)  # What was written is no save of the learner's.
+        self._saves.turn_to(lesson.lesson)  # A reset doesn't count as a save.
         self._check()
 
     def _docs(self) -> None:
@@ -242,7 +242,7 @@ class Watch:
         threading.Thread(target=self._show_site, args=(self._site, place), daemon=True).start()
 
     def _show_site(self, site: site.Site, place: str) -> None:
-        """Open the page when the site is there."""
+        """Open the page once the site is available."""
         try:
             address = site.wait() + place
         except Refusal as refusal:
@@ -251,7 +251,7 @@ class Watch:
             return
         opened = site.open_browser(address)
         self._events.put(
-            Said(f"The page is at {address}" + ("" if opened else " (no browser here)"))
+            Said(f"The page is at {address}" + ("" if opened else " (no browser found)"))
         )
 
     def _close_site(self) -> None:
@@ -261,7 +261,7 @@ class Watch:
 
 @contextlib.contextmanager
 def _resizes(put: Put) -> Iterator[None]:
-    """Tell of each change of the window's size, where the system does."""
+    """Report each change of the window's size, if the system signals it."""
     if not hasattr(signal, "SIGWINCH"):
         yield
         return

@@ -1,4 +1,4 @@
-"""What the tests of the runner and of the site have in common."""
+"""Fixtures for the tests of the runner and the site."""
 
 import functools
 import json
@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _signals_mean_something() -> None:
-    """Let signals reach what these tests start, also where this run itself ignores them.
+def _default_signals() -> None:
+    """Restore the default handling of signals, even if this run ignores them.
 
-    A shell ignores Ctrl-C in what runs in its background, nohup the end of the terminal, and
-    programs inherit it.
+    A shell ignores SIGINT in background jobs, nohup ignores SIGHUP, and child processes inherit
+    both.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
@@ -34,16 +34,16 @@ def _signals_mean_something() -> None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a line for each."""
+    """Serves files without logging requests."""
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built once. `--strict` makes every warning an error."""
-    # Named as on its host: 404.html, which may be shown at any address, asks for files from there.
+    # The folder has the site's path on its host, which 404.html uses for its files.
     folder = tmp_path_factory.mktemp("site") / "beyond-rest"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     built = subprocess.run(
@@ -73,11 +73,11 @@ def site(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser that this machine has, with a window's features but without a window."""
+    """This machine's browser, headless."""
     found = needs.browser()
     if not found.where:
         pytest.skip(f"No browser was found here. {found.advice}")
-    # Chromium's sandbox refuses to work for root, as which containers often run.
+    # Chromium's sandbox doesn't work for root, which containers often use.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
         try:
@@ -88,20 +88,20 @@ def browser() -> Iterator[Browser]:
             )
         except Error as error:
             said = error.message.splitlines()[0]
-            pytest.skip(f"{found.where} does not start: {said} {found.advice}")
+            pytest.skip(f"{found.where} doesn't start: {said} {found.advice}")
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> Course:
-    """A course as it is after a clone."""
+    """A course as it is right after `git clone`."""
     return new_course(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Done]:
-    """A course that was run once, and how that ended: one for all processes that run tests."""
+    """A course that has run once, and the result. All test processes share it."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, kept = base / "first-run", base / "first-run.json"
@@ -119,13 +119,13 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Done]:
 
 @pytest.fixture
 def set_up(tmp_path: Path, first_run: tuple[Course, Done]) -> Course:
-    """A course that has been set up: a copy, which its test may break."""
+    """A copy of a course that is set up, which the test may change."""
     return copy_of(first_run[0], tmp_path)
 
 
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables with which pip uses a package index that has `tiny`, and has no uv."""
+    """The variables that make pip use a package index with `tiny` and without uv."""
     folder = tmp_path_factory.mktemp("index")
     wheel(folder / "tiny", "tiny", "1.0", {"tiny/__init__.py": "VERSION = '1.0'\n"})
     handler = functools.partial(Quiet, directory=str(folder))

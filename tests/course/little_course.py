@@ -1,4 +1,4 @@
-"""A course of two lessons in a folder of its own, for the tests of what is on the screen."""
+"""A little course of two lessons, for the tests of the commands and the screen."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ TESTS = {
 def test_create(): ...
 @task("read", "A message is read at its address", needs="create")
 def test_read(): ...
-@task("keep", "What was answered 201 is kept")
+@task("keep", "A message that returned 201 is kept")
 def test_keep(): ...
 """,
     "02_polling": """\
@@ -78,6 +78,6 @@ def make_course(root: Path) -> list[Lesson]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file, and the folders that it is in."""
+    """Write a file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())

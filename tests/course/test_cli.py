@@ -1,4 +1,4 @@
-"""The commands: what they print, what they leave, and their exit status."""
+"""The commands: their output, the files they write, and their exit status."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from course.report import Card, LessonResult, TaskResult
 
 
 class FakeEngine:
-    """A grader that passes a task once its TODO has gone from the folder's app.py."""
+    """A grader that passes a task once its TODO is removed from the folder's app.py."""
 
     def __init__(self, slugs: list[str], workers: int = 1) -> None:
         self.slugs = slugs
@@ -61,7 +61,7 @@ class FakeEngine:
 
 @dataclass(frozen=True)
 class Run:
-    """What a command printed, and its exit status."""
+    """A command's exit status and its output."""
 
     status: int
     out: str
@@ -70,7 +70,7 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Run a command of a little course, in this process and with a grader that is a fake."""
+    """Run a command of a little course, in this process and with a fake grader."""
     make_course(tmp_path)
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(cli, "ROOT", tmp_path)
@@ -94,14 +94,14 @@ Checking 01_rest.
   ✗ create  A posted message is kept                     0/2
     got: nothing
   ✓ read    A message is read at its address             1/1
-  ✓ keep    What was answered 201 is kept                1/1
+  ✓ keep    A message that returned 201 is kept          1/1
 
 2 of 4 points  2 passed, 1 failed                     seed 7
 """
 
 
 def solve(root: Path, *tasks: str, slug: str = "01_rest") -> None:
-    """Take these tasks' TODOs from the learner's file."""
+    """Remove these tasks' TODOs from the learner's file."""
     app = root / "lessons" / slug / "app.py"
     text = app.read_text("utf-8")
     for task in tasks:
@@ -112,13 +112,13 @@ def solve(root: Path, *tasks: str, slug: str = "01_rest") -> None:
 # check
 
 
-def test_a_check_that_fails_shows_the_card_and_exits_1(run, tmp_path):
+def test_a_failed_check_shows_the_card_and_exits_with_1(run, tmp_path):
     solve(tmp_path, "read")
 
     assert run("check", "1", "--seed", "7") == Run(1, FAILED, "")
 
 
-def test_a_passed_lesson_is_one_line_and_the_next_one_is_named(run, tmp_path):
+def test_a_passed_lesson_is_one_line_and_the_next_lesson(run, tmp_path):
     solve(tmp_path, "create", "read")
 
     assert run("check", "rest") == Run(
@@ -130,7 +130,7 @@ def test_a_passed_lesson_is_one_line_and_the_next_one_is_named(run, tmp_path):
     )
 
 
-def test_the_current_lesson_is_checked_where_none_is_named(run, tmp_path):
+def test_check_without_a_name_checks_the_current_lesson(run, tmp_path):
     assert run("check").out.startswith("Checking 01_rest.\n")
     solve(tmp_path, "create", "read")
     assert run("check").status == 0
@@ -138,7 +138,7 @@ def test_the_current_lesson_is_checked_where_none_is_named(run, tmp_path):
     assert run("check").out.startswith("Checking 02_polling.\n")
 
 
-def test_all_lessons_can_be_checked(run, tmp_path):
+def test_all_checks_every_lesson(run, tmp_path):
     found = run("check", "--all", "--from", tmp_path / "solutions")
 
     assert found.status == 0
@@ -146,13 +146,13 @@ def test_all_lessons_can_be_checked(run, tmp_path):
     assert "7 of 7 points" in found.out
 
 
-def test_what_another_folder_earns_is_not_the_learners(run, tmp_path):
+def test_the_results_of_another_folder_are_not_saved(run, tmp_path):
     run("check", "--from", tmp_path / "solutions")
 
     assert "0 of 7 points" in run("status").out
 
 
-def test_from_without_a_name_checks_what_the_folder_holds(run, tmp_path):
+def test_from_without_a_name_checks_every_lesson_in_the_folder(run, tmp_path):
     write(tmp_path / "ada" / "02_polling" / "app.py", SOLUTION)
 
     found = run("check", "--from", tmp_path / "ada")
@@ -161,18 +161,18 @@ def test_from_without_a_name_checks_what_the_folder_holds(run, tmp_path):
     assert found.out.startswith("Checking 02_polling.\n")
 
 
-def test_a_lesson_that_the_folder_lacks_is_named_and_not_passed(run, tmp_path):
+def test_a_lesson_missing_from_the_folder_is_reported_and_does_not_pass(run, tmp_path):
     write(tmp_path / "ada" / "02_polling" / "app.py", SOLUTION)
 
     found = run("check", "--all", "--from", tmp_path / "ada", "--verbose")
 
     assert found.status == 1
-    assert "note: There is no" in found.out
+    assert "doesn't exist." in " ".join(found.out.split())
     assert "3 of 7 points" in found.out
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "README.md", "docs"])
-def test_a_folder_without_lessons_is_wrong_use(run, tmp_path, folder):
+def test_a_folder_without_lessons_is_wrong_usage(run, tmp_path, folder):
     write(tmp_path / "README.md", "")
 
     found = run("check", "--from", tmp_path / folder)
@@ -192,7 +192,7 @@ def test_the_report_is_written_as_json_and_junit(run, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--json", "--junit"])
-def test_a_report_on_stdout_has_stdout_to_itself(run, option):
+def test_with_a_report_on_stdout_other_output_goes_to_stderr(run, option):
     found = run("check", "1", option, "-")
 
     parse = json.loads if option == "--json" else ElementTree.fromstring
@@ -201,7 +201,7 @@ def test_a_report_on_stdout_has_stdout_to_itself(run, option):
 
 
 @pytest.mark.parametrize("option", ["--json", "--junit"])
-def test_a_report_on_stdout_is_utf_8_in_any_terminal(tmp_path, option):
+def test_a_report_on_stdout_is_utf_8_whatever_the_terminals_encoding(tmp_path, option):
     shutil.copytree(ROOT / "lessons" / "01_rest", tmp_path / "01_rest")
     app = tmp_path / "01_rest" / "app.py"
     app.write_text(f"raise RuntimeError('Zoë → \\U0001f600')\n{app.read_text('utf-8')}", "utf-8")
@@ -222,33 +222,33 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_check(run, tmp_pa
     assert str(tmp_path) in found.err
 
 
-def test_all_and_a_name_contradict_each_other(run):
+def test_all_cannot_be_combined_with_a_name(run):
     found = run("check", "1", "--all")
 
     assert found.status == 2
     assert "--all" in found.err
 
 
-def test_an_unknown_lesson_gets_the_nearest_one(run):
+def test_an_unknown_lesson_is_refused_with_the_nearest_one(run):
     assert run("check", "poling") == Run(
-        2, "", "There is no lesson 'poling'. Did you mean 02_polling?\n"
+        2, "", "No lesson is called 'poling'. Did you mean 02_polling?\n"
     )
 
 
 @pytest.mark.parametrize("names", [["create"], ["1", "create"], ["2", "1", "create"]])
-def test_a_task_is_not_checked_alone(run, names):
+def test_a_task_cannot_be_checked_alone(run, names):
     assert run("check", *names) == Run(
         2,
         "",
-        "'create' is a task of 01_rest. A lesson is checked whole: python3 -m course check 1\n",
+        "'create' is a task of 01_rest. Check the whole lesson: `python3 -m course check 1`.\n",
     )
 
 
 def test_a_task_of_another_lesson_is_an_unknown_lesson(run):
-    assert "There is no lesson 'create'." in run("check", "2", "create").err
+    assert "No lesson is called 'create'." in run("check", "2", "create").err
 
 
-def test_an_unknown_command_gets_the_nearest_one(run):
+def test_an_unknown_command_is_refused_with_the_nearest_one(run):
     found = run("chek")
 
     assert found.status == 2
@@ -293,7 +293,7 @@ Beyond REST                                    2 of 7 points
 # hint
 
 
-def test_the_hints_come_one_after_another_and_then_the_solution(run):
+def test_each_hint_is_followed_by_the_next_and_the_last_by_the_solution(run):
     found = [run("hint").out for _ in range(4)]
 
     assert found[0] == "hint 1 of 3 for create\n  Which two things does create return?\n"
@@ -312,11 +312,11 @@ def test_a_hint_is_for_the_first_task_that_has_not_passed(run, tmp_path):
     assert found == Run(2, "", "The page docs/lessons/01_rest.md has no hints for read.\n")
 
 
-def test_a_task_of_the_current_lesson_can_be_named_alone(run):
+def test_hint_accepts_a_task_of_the_current_lesson_without_the_lesson(run):
     assert run("hint", "create").out.startswith("hint 1 of 3 for create\n")
 
 
-def test_an_unknown_task_gets_the_nearest_one(run):
+def test_an_unknown_task_is_refused_with_the_nearest_one(run):
     found = run("hint", "1", "creat")
 
     assert found.status == 2
@@ -326,10 +326,10 @@ def test_an_unknown_task_gets_the_nearest_one(run):
 # solution
 
 
-def test_the_solution_waits_until_the_lesson_has_passed(run, tmp_path):
+def test_the_solution_is_shown_once_the_lesson_has_passed(run, tmp_path):
     found = run("solution", "1")
     assert found.status == 2
-    assert "create has not passed yet" in found.err
+    assert "create hasn't passed yet" in found.err
 
     solve(tmp_path, "create", "read")
     run("check", "1")
@@ -339,14 +339,14 @@ def test_the_solution_waits_until_the_lesson_has_passed(run, tmp_path):
     assert "+    return message, 201" in found.out
 
 
-def test_the_solution_leaves_out_what_was_given(run):
+def test_the_solution_omits_given_files(run):
     found = run("solution", "1", "--anyway")
 
     assert "app.py" in found.out
     assert "store.py" not in found.out
 
 
-def test_the_solution_of_a_lesson_without_a_folder_is_shown_whole(run, tmp_path):
+def test_the_solution_of_a_missing_file_is_shown_whole(run, tmp_path):
     (tmp_path / "lessons" / "01_rest" / "app.py").unlink()
 
     assert "+def create(room):" in run("solution", "1", "--anyway").out
@@ -356,13 +356,13 @@ def test_the_solution_of_a_lesson_without_a_folder_is_shown_whole(run, tmp_path)
 
 
 def kept(root: Path) -> dict[str, str]:
-    """Return all that was kept: the text of each file by its place below its folder."""
+    """Return the copies in .course/kept: the text of each file by its path below its folder."""
     top = root / ".course" / "kept"
     files = [path for path in top.rglob("*") if path.is_file()]
     return {path.relative_to(top).as_posix().split("/", 1)[1]: path.read_text() for path in files}
 
 
-def test_reset_writes_the_starter_and_keeps_what_was_there(run, tmp_path):
+def test_reset_restores_the_starter_and_copies_the_old_files(run, tmp_path):
     lesson = tmp_path / "lessons" / "01_rest"
     write(lesson / "app.py", "mine = 1\n")
     write(lesson / "notes" / "extra.py", "mine = 2\n")
@@ -376,11 +376,11 @@ def test_reset_writes_the_starter_and_keeps_what_was_there(run, tmp_path):
         "lessons/01_rest/app.py": "mine = 1\n",
         "lessons/01_rest/notes/extra.py": "mine = 2\n",
     }
-    place = found.out.split("kept in ")[1].strip().rstrip(".")
+    place = found.out.split("copied to ")[1].strip().rstrip(".")
     assert (tmp_path / place / "app.py").read_text() == "mine = 1\n"
 
 
-def test_two_resets_in_a_second_keep_both(run, tmp_path):
+def test_two_resets_in_one_second_copy_both_files(run, tmp_path):
     for text in ("one\n", "two\n"):
         write(tmp_path / "lessons" / "01_rest" / "app.py", text)
         run("reset", "1")
@@ -389,7 +389,7 @@ def test_two_resets_in_a_second_keep_both(run, tmp_path):
     assert sorted(path.read_text() for path in found) == ["one\n", "two\n"]
 
 
-def test_reset_of_a_folder_that_is_gone_writes_it(run, tmp_path):
+def test_reset_creates_a_folder_that_was_deleted(run, tmp_path):
     import shutil
 
     shutil.rmtree(tmp_path / "lessons")
@@ -398,12 +398,12 @@ def test_reset_of_a_folder_that_is_gone_writes_it(run, tmp_path):
     assert (tmp_path / "lessons" / "01_rest" / "app.py").read_text() == STARTER
 
 
-def test_reset_of_a_starter_changes_nothing(run, tmp_path):
-    assert run("reset", "1") == Run(0, "lessons/01_rest is already as it starts.\n", "")
+def test_reset_of_an_unchanged_starter_does_nothing(run, tmp_path):
+    assert run("reset", "1") == Run(0, "lessons/01_rest is already the starter.\n", "")
     assert kept(tmp_path) == {}
 
 
-def test_reset_replaces_nothing_that_could_not_be_kept(run, tmp_path):
+def test_reset_does_not_replace_a_file_that_cannot_be_copied(run, tmp_path):
     app = tmp_path / "lessons" / "01_rest" / "app.py"
     write(app, "mine = 1\n")
     write(tmp_path / ".course" / "kept", "a file, where the folder should be")
@@ -414,14 +414,14 @@ def test_reset_replaces_nothing_that_could_not_be_kept(run, tmp_path):
     assert app.read_text() == "mine = 1\n"
 
 
-def test_a_link_is_replaced_and_not_what_it_points_to(run, tmp_path):
+def test_reset_replaces_a_symlink_and_not_its_target(run, tmp_path):
     app = tmp_path / "lessons" / "01_rest" / "app.py"
     write(tmp_path / "elsewhere.py", "mine = 1\n")
     app.unlink()
     try:
         app.symlink_to(tmp_path / "elsewhere.py")
     except OSError:
-        pytest.skip("this account may not make links")
+        pytest.skip("this account can't create symlinks")
 
     run("reset", "1")
 
@@ -429,7 +429,7 @@ def test_a_link_is_replaced_and_not_what_it_points_to(run, tmp_path):
     assert app.read_text() == STARTER
 
 
-def test_one_task_is_reset_and_the_rest_stays(run, tmp_path):
+def test_resetting_a_task_leaves_the_rest_unchanged(run, tmp_path):
     app = tmp_path / "lessons" / "01_rest" / "app.py"
     mine = STARTER.replace("    ...\n", "    mine = 1\n")
     write(app, mine)
@@ -441,7 +441,7 @@ def test_one_task_is_reset_and_the_rest_stays(run, tmp_path):
     assert kept(tmp_path) == {"lessons/01_rest/app.py": mine}
 
 
-def test_the_line_ends_of_windows_stay(run, tmp_path):
+def test_resetting_a_task_keeps_windows_line_endings(run, tmp_path):
     app = tmp_path / "lessons" / "01_rest" / "app.py"
     write(app, STARTER.replace("    ...\n", "    mine = 1\n").replace("\n", "\r\n"))
 
@@ -451,7 +451,7 @@ def test_the_line_ends_of_windows_stay(run, tmp_path):
     assert app.read_bytes() == STARTER.replace("\n", "\r\n").encode()
 
 
-def test_a_task_whose_lines_are_gone_is_not_reset_and_the_way_out_is_said(run, tmp_path):
+def test_a_task_whose_markers_are_missing_is_refused_with_advice(run, tmp_path):
     app = tmp_path / "lessons" / "01_rest" / "app.py"
     write(app, STARTER.replace("    # END(create)\n", ""))
 
@@ -463,7 +463,7 @@ def test_a_task_whose_lines_are_gone_is_not_reset_and_the_way_out_is_said(run, t
     assert kept(tmp_path) == {}
 
 
-def test_a_task_without_code_of_its_own_cannot_be_reset_alone(run):
+def test_a_task_without_a_todo_cannot_be_reset_alone(run):
     found = run("reset", "1", "keep")
 
     assert found.status == 2
@@ -473,7 +473,9 @@ def test_a_task_without_code_of_its_own_cannot_be_reset_alone(run):
 # When something goes wrong
 
 
-def test_a_fault_of_ours_is_one_sentence_and_its_details_are_kept(run, tmp_path):
+def test_a_bug_in_the_course_is_reported_in_one_sentence_with_its_traceback_in_a_file(
+    run, tmp_path
+):
     write(tmp_path / "lessons" / "01_rest" / "app.py", "crash")
 
     found = run("check", "1")
@@ -486,13 +488,13 @@ def test_a_fault_of_ours_is_one_sentence_and_its_details_are_kept(run, tmp_path)
     assert "python3 -m course check 1" in details
 
 
-def test_a_progress_file_that_makes_no_sense_does_not_stop_a_check(run, tmp_path):
+def test_an_invalid_progress_file_does_not_stop_a_check(run, tmp_path):
     write(tmp_path / ".course" / "progress.json", "{")
 
     found = run("check", "1")
 
     assert found.status == 1
-    assert "set aside as" in found.err
+    assert "It was renamed to" in found.err
 
 
 # As a process
@@ -511,7 +513,7 @@ def start(*arguments: str, **options) -> subprocess.Popen:
     )
 
 
-def test_the_first_word_comes_before_anything_heavy_is_imported():
+def test_the_first_line_is_printed_before_slow_imports():
     script = """if True:
         import sys
         from course import cli
@@ -536,8 +538,8 @@ def test_the_first_word_comes_before_anything_heavy_is_imported():
     assert child.returncode == 130
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process alone")
-def test_ctrl_c_ends_a_check_in_one_line():
+@pytest.mark.skipif(os.name == "nt", reason="Windows can't send Ctrl-C to a single process")
+def test_ctrl_c_ends_a_check_with_one_line():
     child = start("-m", "course", "check", "1", "--from", "solutions")
     assert child.stdout.readline() == "Checking 01_rest.\n"
 
@@ -547,10 +549,10 @@ def test_ctrl_c_ends_a_check_in_one_line():
     assert (child.returncode, err.strip()) == (130, "Stopped.")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process alone")
-def test_the_site_is_served_until_ctrl_c_even_where_its_port_is_taken():
+@pytest.mark.skipif(os.name == "nt", reason="Windows can't send Ctrl-C to a single process")
+def test_the_site_is_served_until_ctrl_c_even_if_its_port_is_in_use():
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # Somebody else may hold it, which is as good.
+        with contextlib.suppress(OSError):  # Another program may use it, which is as good.
             stack.enter_context(socket.create_server(("127.0.0.1", site.PORT)))
         child = start("-m", "course", "docs")
         assert child.stdout.readline() == "Building the site.\n"
@@ -571,14 +573,14 @@ def test_the_site_is_served_until_ctrl_c_even_where_its_port_is_taken():
 
 
 def gate(title: str, prints: str, status: int = 0) -> test_all.Gate:
-    """Return a part that prints this and ends so."""
+    """Return a part that prints this and exits with this status."""
     return test_all.Gate(title, ("-c", f"import sys; print({prints!r}); sys.exit({status})"))
 
 
-def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
+def test_test_runs_each_part_and_sums_the_counts(tmp_path, capsys):
     parts = [
-        gate("the rules", "Every rule holds."),
-        gate("the graders", "✓ all\n12 judged rightly, 0 not"),
+        gate("the rules", "Every rule passes."),
+        gate("the graders", "✓ all\n12 judged correctly, 0 wrongly"),
         gate("the runner", "8 passed, 1 failed, 3 skipped in 2.41s", 1),
         gate("the site", "WARNING: broken", 1),
     ]
@@ -587,7 +589,7 @@ def test_the_course_tests_itself_part_by_part_and_counts(tmp_path, capsys):
 
     out = re.sub(r"\d+:\d\d", "M:SS", capsys.readouterr().out)
     assert status == 1
-    assert "2 of 4, after M:SS: the graders\n✓ all\n12 judged rightly, 0 not\n" in out
+    assert "2 of 4, after M:SS: the graders\n✓ all\n12 judged correctly, 0 wrongly\n" in out
     assert out.endswith(
         """
 the rules     M:SS  1 passed
@@ -600,12 +602,12 @@ the site      M:SS  0 passed, 1 failed
     )
 
 
-def test_the_course_passes_when_each_part_does(tmp_path, capsys):
+def test_test_passes_if_each_part_does(tmp_path, capsys):
     assert test_all.run(tmp_path, sys.stdout, [gate("a", "3 passed"), gate("b", "")]) == 0
     assert capsys.readouterr().out.endswith("\n\n4 passed, 0 failed\n")
 
 
-def test_test_judges_one_lesson_and_runs_as_many_tests_at_once_as_it_is_told():
+def test_test_passes_its_options_to_the_parts():
     parts = test_all.gates("scratch", lesson="08_broadcast", jobs=3)
 
     commands = [" ".join(part.arguments) for part in parts]

@@ -1,4 +1,4 @@
-"""What doctor says of a machine that has everything, and of one that lacks something."""
+"""The doctor's findings on a machine that has everything, and on one that lacks something."""
 
 import io
 import socket
@@ -14,7 +14,7 @@ from course.setup import packages
 
 @pytest.fixture
 def examined(tmp_path, monkeypatch):
-    """Have the doctor look at a little course; returns the exit status and what was printed."""
+    """Run the doctor on a little course. Returns the exit status and the output."""
     make_course(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 
@@ -25,27 +25,27 @@ def examined(tmp_path, monkeypatch):
     return examine
 
 
-def test_a_machine_that_has_everything_is_well(examined):
+def test_the_course_works_on_a_machine_that_has_everything(examined):
     status, out = examined()
 
     assert status == 0
     assert f"Python       {packages.VERSION}" in out
-    assert "01_rest      needs nothing more" in out
+    assert "01_rest      needs nothing else" in out
     assert out.endswith("The course works here.\n")
 
 
-def test_packages_that_differ_from_the_pins_are_named(examined, monkeypatch):
+def test_packages_that_differ_from_the_pins_are_reported(examined, monkeypatch):
     monkeypatch.setattr(packages, "pins", lambda: {"flask": "3.1.3", "rich": "15.0.0"})
     monkeypatch.setattr(packages, "installed", lambda: {"flask": "2.0"})
 
     status, out = examined()
 
     assert status == 2
-    assert "✗ packages     flask 2.0 in place of 3.1.3; rich is missing\n" in out
+    assert "✗ packages     flask 2.0 instead of 3.1.3; rich is missing\n" in out
     assert "python3 -m course" in out
 
 
-def test_a_loopback_that_does_not_work_is_a_broken_machine(examined, monkeypatch):
+def test_the_course_cannot_work_without_loopback(examined, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("not permitted")
 
@@ -57,17 +57,17 @@ def test_a_loopback_that_does_not_work_is_a_broken_machine(examined, monkeypatch
     assert "✗ loopback     127.0.0.1 can't be used: not permitted.\n" in out
 
 
-def test_a_folder_that_cannot_be_written_is_said(examined, tmp_path):
+def test_a_folder_that_is_not_writable_is_reported(examined, tmp_path):
     write(tmp_path / ".course", "a file, where the folder should be")
 
     status, out = examined()
 
     assert status == 0
     assert "folder" in out
-    assert "cannot be written" in " ".join(out.split())
+    assert "isn't writable" in " ".join(out.split())
 
 
-def test_a_port_that_somebody_holds_is_said(monkeypatch):
+def test_a_port_in_use_is_reported(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         held = server.getsockname()[1]
         real = socket.socket.connect_ex
@@ -83,7 +83,7 @@ def test_a_port_that_somebody_holds_is_said(monkeypatch):
     assert found["port 8000"].status == "passed"
 
 
-def test_folders_without_file_events_are_said_to_be_watched_otherwise(examined, monkeypatch):
+def test_missing_file_events_are_reported(examined, monkeypatch):
     monkeypatch.setattr(doctor, "_event_comes", lambda folder: False)
 
     status, out = examined()
@@ -92,7 +92,7 @@ def test_folders_without_file_events_are_said_to_be_watched_otherwise(examined, 
     assert "once a second" in out
 
 
-def test_what_a_lesson_needs_is_looked_for(tmp_path, monkeypatch):
+def test_the_needs_of_a_lesson_are_reported(tmp_path, monkeypatch):
     write(tmp_path / "docs/lessons/13_scale.md", "---\nneeds: [redis, nginx]\n---\n")
     monkeypatch.setitem(needs.FINDERS, "redis", lambda: needs.Found("/usr/bin/redis-server", ""))
     monkeypatch.setitem(needs.FINDERS, "nginx", lambda: needs.Found("", "Install nginx."))
@@ -100,5 +100,5 @@ def test_what_a_lesson_needs_is_looked_for(tmp_path, monkeypatch):
     finding = doctor.needs_of(Lesson("13_scale", tmp_path))
 
     assert finding.status == "skipped"
-    assert finding.what == "redis: /usr/bin/redis-server, no nginx here"
+    assert finding.what == "redis: /usr/bin/redis-server, no nginx found"
     assert finding.advice == "Install nginx."

@@ -1,6 +1,6 @@
-"""What is printed, compared as a whole at two widths; and that nothing printed is ever obeyed."""
+"""The whole output at two widths, and the escaping of control sequences in it."""
 
-# ruff: noqa: RUF001 - the sign of a task that was skipped is a dash.
+# ruff: noqa: RUF001 - the sign of a skipped task is a dash.
 
 import io
 import re
@@ -40,7 +40,7 @@ CARD = Card(
 
 NEEDS = Card("It needs create, which has not passed yet.", needs=("create",))
 ENDED = Card("The grader ended before it could judge this.")
-LACKS = Card("There is no browser here. Install Chromium.")
+LACKS = Card("No browser was found here. Install Chromium.")
 LONG = "A posted message is kept and gets an address of its own, which is told"
 FAILED = LessonResult(
     "01_rest",
@@ -58,7 +58,7 @@ PASSED = LessonResult("02_polling", "A client that polls", [TaskResult("etag", "
 
 
 def printed(lines_of, width: int, encoding: str = "utf-8") -> str:
-    """Return what a console that is no terminal would be given."""
+    """Return the output for a console that isn't a terminal."""
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", newline="\n")
     painter = Painter(make_console(file, width))
@@ -69,7 +69,7 @@ def printed(lines_of, width: int, encoding: str = "utf-8") -> str:
 
 
 def report_of(*lessons: LessonResult, verbose: bool = False):
-    """Return what makes the lines of a report."""
+    """Return a function that renders a report."""
     return lambda painter: painter.report(Report(7, list(lessons)), verbose)
 
 
@@ -96,7 +96,7 @@ def test_a_report_at_100_columns():
   ! keep    201 is kept                                                                          0/2
         The grader ended before it could judge this.
   – page    In a browser                                                                         0/1
-        There is no browser here. Install Chromium.
+        No browser was found here. Install Chromium.
 
 1 of 7 points  1 passed, 1 failed, 1 error, 1 blocked, 1 skipped                              seed 7
 """
@@ -128,7 +128,7 @@ def test_a_report_at_60_columns():
   ! keep    201 is kept                                  0/2
     The grader ended before it could judge this.
   – page    In a browser                                 0/1
-    There is no browser here. Install Chromium.
+    No browser was found here. Install Chromium.
 
 1 of 7 points  1 passed, 1 failed, 1 error, 1         seed 7
              blocked, 1 skipped
@@ -161,7 +161,7 @@ def test_a_report_without_unicode():
   ! keep    201 is kept                                  0/2
     The grader ended before it could judge this.
   - page    In a browser                                 0/1
-    There is no browser here. Install Chromium.
+    No browser was found here. Install Chromium.
 
 1 of 7 points  1 passed, 1 failed, 1 error, 1         seed 7
              blocked, 1 skipped
@@ -178,7 +178,7 @@ def test_a_lesson_that_passed_is_one_line():
     )
 
 
-def test_several_lessons_show_one_card_each():
+def test_a_report_on_several_lessons_shows_one_card_each():
     assert (
         printed(report_of(PASSED, FAILED, PASSED), 100)
         == """
@@ -202,7 +202,7 @@ def test_several_lessons_show_one_card_each():
   ✓ list    Oldest first                                                                         1/1
   ! keep    201 is kept                                                                          0/2
   – page    In a browser                                                                         0/1
-    2 more cards: `python3 -m course check 01_rest` or --verbose shows all.
+    2 more cards: `python3 -m course check 01_rest` or --verbose shows them all.
 
 ✓ 02_polling  A client that polls                                                                3/3
 
@@ -211,7 +211,7 @@ def test_several_lessons_show_one_card_each():
     )
 
 
-def test_several_lessons_that_passed_are_a_line_each():
+def test_several_lessons_that_passed_are_one_line_each():
     assert (
         printed(report_of(PASSED, PASSED), 60)
         == """
@@ -233,7 +233,7 @@ HINT = Hint(
 
 
 def watched(tmp_path: Path, *results: TaskResult, **more) -> View:
-    """Return what the watch knows after a check."""
+    """Return the watch screen's state after a check."""
     lessons = make_course(tmp_path)
     found = {result.id: result for result in results or FAILED.tasks}
     view = View(lessons, Progress(tmp_path, print), lessons[0], **more)
@@ -299,7 +299,7 @@ h hint   d docs   n next   p previous   l list   r reset   c check   q quit
     )
 
 
-def test_the_watch_screen_at_60_columns_keeps_what_matters_of_a_card(tmp_path):
+def test_the_watch_screen_at_60_columns_keeps_the_labelled_lines_of_a_card(tmp_path):
     view = watched(tmp_path)
 
     assert (
@@ -345,7 +345,7 @@ def test_the_watch_screen_in_a_window_of_eight_lines(tmp_path):
     )
 
 
-def test_a_hint_stands_below_the_card_where_there_is_room(tmp_path):
+def test_a_hint_is_shown_below_the_card_if_there_is_room(tmp_path):
     view = watched(tmp_path, hint=HINT)
 
     assert (
@@ -387,7 +387,7 @@ h hint   d docs   n next   p previous   l list   r reset   c check   q quit
     )
 
 
-def test_a_hint_takes_the_place_of_the_card_where_there_is_not(tmp_path):
+def test_a_hint_replaces_the_card_if_there_is_no_room_for_both(tmp_path):
     view = watched(tmp_path, hint=HINT)
 
     assert (
@@ -415,7 +415,7 @@ c check   q quit
     )
 
 
-def test_a_complete_lesson_points_to_the_next(tmp_path):
+def test_a_complete_lesson_shows_the_next_one(tmp_path):
     view = watched(tmp_path, *PASSED.tasks)
 
     assert (
@@ -456,7 +456,7 @@ Beyond REST
     )
 
 
-def test_a_reset_is_asked_about(tmp_path):
+def test_a_reset_asks_for_confirmation(tmp_path):
     view = watched(tmp_path, mode="ask")
 
     assert (
@@ -465,8 +465,8 @@ def test_a_reset_is_asked_about(tmp_path):
 01_rest  A board over REST                               1/7
 ────────────────────────────────────────────────────────────
 
-  Write the starter of lessons/01_rest again?
-  What you have there is kept in .course/kept, so nothing is
+  Restore the starter of lessons/01_rest?
+  Your files are copied to .course/kept first, so nothing is
   lost.
 
 ────────────────────────────────────────────────────────────
@@ -475,7 +475,7 @@ y yes   n no
     )
 
 
-def test_verdicts_of_an_earlier_check_are_dim_until_there_are_new_ones(tmp_path):
+def test_verdicts_of_an_earlier_check_are_dim_until_new_ones_arrive(tmp_path):
     view = watched(tmp_path, checking=True)
     view.checking, view.fresh = True, {"create"}
     painter = Painter(make_console(io.StringIO(), 60))
@@ -499,7 +499,7 @@ def test_the_watch_screen_fits_any_window(tmp_path, mode, width, height):
     assert max(line.cell_len for line in lines) <= width
 
 
-def test_wrapping_changes_no_space():
+def test_wrapping_preserves_spaces():
     painter = Painter(make_console(io.StringIO(), 30))
     numbers = ", ".join(map(str, range(60)))
 
@@ -509,7 +509,7 @@ def test_wrapping_changes_no_space():
     assert max(line.cell_len for line in lines) <= 30
 
 
-def test_no_task_is_left_out_while_there_is_room(tmp_path):
+def test_every_task_is_shown_if_there_is_room(tmp_path):
     results = [TaskResult(f"task{number}", "A title", 1, "passed") for number in range(9)]
     view = watched(tmp_path, *results)
 
@@ -519,7 +519,7 @@ def test_no_task_is_left_out_while_there_is_room(tmp_path):
     assert "Every task of this lesson passes." in screen
 
 
-def test_a_card_that_is_cropped_keeps_its_verdict_and_the_end_of_the_wire():
+def test_a_cropped_card_keeps_its_labelled_lines_and_the_end_of_the_wire():
     painter = Painter(make_console(io.StringIO(), 100))
     wire = tuple(WireLine("ada", "→", str(number)) for number in range(9))
     card = Card(wire=wire, expected="1", got="2", next="3")
@@ -536,7 +536,7 @@ MINE = "def f():\n    return 1\n"
 OURS = "def f():\n    # One \x1b more.\n    return 2\n"
 
 
-def test_an_answer_is_compared_line_by_line_where_it_is_narrow():
+def test_a_narrow_terminal_shows_the_comparison_as_a_diff():
     shown = printed(lambda painter: comparison([Pair("app.py", MINE, OURS)], painter), 60)
 
     assert (
@@ -551,7 +551,7 @@ app.py   - yours   + ours
     )
 
 
-def test_an_answer_is_compared_side_by_side_where_it_is_wide():
+def test_a_wide_terminal_shows_the_comparison_side_by_side():
     raw = io.StringIO()
     painter = Painter(make_console(raw, 140), 200)
 
@@ -569,13 +569,13 @@ def test_an_answer_is_compared_side_by_side_where_it_is_wide():
     ]
 
 
-def test_the_same_answer_is_said_to_be_the_same():
+def test_an_identical_file_is_reported_as_the_same():
     shown = printed(lambda painter: comparison([Pair("app.py", MINE, MINE)], painter), 60)
 
     assert shown.strip() == "app.py  the same"
 
 
-def test_what_a_terminal_could_obey_is_spelled_out():
+def test_control_characters_and_markup_are_escaped():
     evil = "\x1b[2J\x07 \x9b31m \u202eevil [bold]not bold[/bold] :smile: \r\n"
 
     shown = printed(lambda painter: [painter.text(evil)], 100)
@@ -583,11 +583,11 @@ def test_what_a_terminal_could_obey_is_spelled_out():
     assert shown == "\n\\x1b[2J\\x07 \\x9b31m \\u202eevil [bold]not bold[/bold] :smile: \\r\\n\n"
 
 
-def test_half_a_surrogate_pair_can_be_printed():
+def test_a_lone_surrogate_can_be_printed():
     assert printable("a\ud800b") == "a\\ud800b"
 
 
-def test_a_card_cannot_bring_control_sequences_to_the_screen():
+def test_control_sequences_in_a_card_are_escaped():
     task = TaskResult("create", "title", 1, "failed", Card(got="\x1b]0;owned\x07\n\x1b[1A over"))
 
     shown = printed(report_of(LessonResult("01_rest", "x", [task])), 60)
@@ -603,7 +603,7 @@ def test_no_line_is_wider_than_the_terminal(width):
     assert max(len(line) for line in shown.splitlines()) <= width
 
 
-def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch):
+def test_no_color_turns_colours_off(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("FORCE_COLOR", "1")
 

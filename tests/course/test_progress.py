@@ -1,4 +1,4 @@
-"""What has passed is kept: across updates, beside other processes, and never lost in silence."""
+"""Progress survives updates of the course and other processes, and every problem is reported."""
 
 import json
 import subprocess
@@ -27,16 +27,16 @@ def result(*passed: str, failed: tuple[str, ...] = ()) -> LessonResult:
 
 
 def silent(sentence: str) -> None:
-    """Refuse to hear anything: nothing may go wrong."""
+    """Fail if a problem is reported."""
     raise AssertionError(sentence)
 
 
 def written(root: Path) -> dict:
-    """Return what the progress file says."""
+    """Return the content of the progress file."""
     return json.loads((root / ".course" / "progress.json").read_text("utf-8"))
 
 
-def test_what_passed_is_there_in_the_next_process(tmp_path, lessons):
+def test_the_next_process_reads_which_tasks_passed(tmp_path, lessons):
     Progress(tmp_path, silent).record(result("create", failed=("read",)))
 
     progress = Progress(tmp_path, silent)
@@ -45,7 +45,7 @@ def test_what_passed_is_there_in_the_next_process(tmp_path, lessons):
     assert progress.earned(lessons[0]) == 2
 
 
-def test_what_passed_once_stays_passed(tmp_path, lessons):
+def test_a_task_that_passed_once_stays_passed(tmp_path, lessons):
     progress = Progress(tmp_path, silent)
     progress.record(result("create"))
 
@@ -54,7 +54,7 @@ def test_what_passed_once_stays_passed(tmp_path, lessons):
     assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
 
 
-def test_what_this_course_does_not_know_is_kept(tmp_path, lessons):
+def test_unknown_entries_are_preserved(tmp_path, lessons):
     stranger = {"schema": 9, "new": [1], "lessons": {"31_later": {"x": {"passed": "yes", "n": 1}}}}
     write(tmp_path / ".course" / "progress.json", json.dumps(stranger))
     progress = Progress(tmp_path, silent)
@@ -79,7 +79,7 @@ def test_a_task_that_the_course_no_longer_has_earns_nothing(tmp_path, lessons):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_rest": {"x": 1}}}', "[" * 9999]
 )
-def test_a_file_that_makes_no_sense_is_set_aside_and_named(tmp_path, lessons, text):
+def test_an_invalid_file_is_renamed_and_reported(tmp_path, lessons, text):
     write(tmp_path / ".course" / "progress.json", text)
     said: list[str] = []
 
@@ -93,7 +93,7 @@ def test_a_file_that_makes_no_sense_is_set_aside_and_named(tmp_path, lessons, te
     assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
 
 
-def test_a_file_that_is_not_utf_8_is_set_aside(tmp_path, lessons):
+def test_a_file_that_is_not_utf_8_is_renamed(tmp_path, lessons):
     (tmp_path / ".course").mkdir()
     (tmp_path / ".course" / "progress.json").write_bytes(b"\xff\xfe{}")
     said: list[str] = []
@@ -101,10 +101,10 @@ def test_a_file_that_is_not_utf_8_is_set_aside(tmp_path, lessons):
     Progress(tmp_path, said.append)
 
     assert len(said) == 1
-    assert "set aside" in said[0]
+    assert "It was renamed to" in said[0]
 
 
-def test_two_files_set_aside_in_one_second_are_both_kept(tmp_path, lessons):
+def test_two_files_renamed_in_one_second_get_different_names(tmp_path, lessons):
     for text in ("one", "two"):
         write(tmp_path / ".course" / "progress.json", text)
         Progress(tmp_path, [].append)
@@ -113,7 +113,7 @@ def test_two_files_set_aside_in_one_second_are_both_kept(tmp_path, lessons):
     assert sorted(path.read_text("utf-8") for path in kept) == ["one", "two"]
 
 
-def test_a_place_that_cannot_be_written_is_said_once_and_the_rest_goes_on(tmp_path, lessons):
+def test_a_folder_that_is_not_writable_is_reported_once(tmp_path, lessons):
     write(tmp_path / ".course", "a file, where the folder should be")
     said: list[str] = []
     progress = Progress(tmp_path, said.append)
@@ -127,7 +127,7 @@ def test_a_place_that_cannot_be_written_is_said_once_and_the_rest_goes_on(tmp_pa
     assert progress.hints("01_rest", "read") == 2
 
 
-def test_processes_that_write_at_once_lose_nothing_of_each_other(tmp_path, lessons):
+def test_processes_that_write_at_once_keep_each_others_results(tmp_path, lessons):
     write_many = """if True:
         import sys
         from pathlib import Path
@@ -159,13 +159,13 @@ def test_the_current_lesson_is_the_first_that_is_not_complete(tmp_path, lessons)
     assert progress.current(lessons) == lessons[1]
 
 
-def test_the_current_lesson_is_the_one_turned_to(tmp_path, lessons):
+def test_the_current_lesson_is_the_one_last_chosen(tmp_path, lessons):
     Progress(tmp_path, silent).turn_to("02_polling")
 
     assert Progress(tmp_path, silent).current(lessons) == lessons[1]
 
 
-def test_a_lesson_that_is_finished_gives_way_to_the_next_undone_one(tmp_path, lessons):
+def test_finishing_a_lesson_makes_the_next_incomplete_one_current(tmp_path, lessons):
     progress = Progress(tmp_path, silent)
     progress.turn_to("02_polling")
 
@@ -175,5 +175,5 @@ def test_a_lesson_that_is_finished_gives_way_to_the_next_undone_one(tmp_path, le
     assert progress.current(lessons) == lessons[0]
 
 
-def test_there_is_no_current_lesson_without_lessons(tmp_path):
+def test_a_course_without_lessons_has_no_current_lesson(tmp_path):
     assert Progress(tmp_path, silent).current([]) is None

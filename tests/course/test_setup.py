@@ -270,8 +270,8 @@ def test_a_python_that_is_too_old(course):
     )
 
     assert refusal(run) == (
-        "The course needs Python 3.11 or later, and this is Python 3.9.18. Install a newer one "
-        "(https://www.python.org/downloads/ has it) and run the same command with that."
+        "The course needs Python 3.11 or later; this is Python 3.9.18. Install a newer one "
+        "(https://www.python.org/downloads/) and run the same command with it."
     )
 
 
@@ -285,7 +285,7 @@ def test_a_python_that_is_too_old_names_a_newer_one_that_works(course, tmp_path)
     fault = f"sys.version_info = (3, 9, 18); import os; os.environ['PATH'] = {str(tmp_path)!r}"
     run = course.run_with(fault)
 
-    assert refusal(run).endswith("A newer one is here: run python3.12 -m course")
+    assert refusal(run).endswith("This machine has a newer one. Run: python3.12 -m course")
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])

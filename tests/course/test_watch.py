@@ -1,4 +1,4 @@
-"""The watch, driven as a learner drives it: keys into a terminal, saves into a folder."""
+"""The watch screen, used as a learner does: with keys in a terminal and saves in a folder."""
 
 import contextlib
 import os
@@ -28,14 +28,14 @@ try:
 except ImportError:  # Windows
     pty = None
 
-needs_pty = pytest.mark.skipif(pty is None, reason="Windows has no pseudo-terminals for Python")
-SECONDS = 30 * PATIENCE  # in which anything awaited must come
+needs_pty = pytest.mark.skipif(pty is None, reason="Python has no pseudo-terminals on Windows")
+SECONDS = 30 * PATIENCE  # the deadline of every wait
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")
 
 
 @pytest.fixture(scope="module")
 def lesson() -> Lesson:
-    """Lesson 1 of the course as it is."""
+    """Lesson 1 of the real course."""
     return Lesson("01_rest")
 
 
@@ -59,7 +59,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def answer(lesson: Lesson, **code: str) -> str:
-    """Return the solution's app.py, with other code in the regions that are named."""
+    """Return the solution's app.py, with other code in the regions named."""
     text = (lesson.solution / "app.py").read_text("utf-8")
     for name, body in code.items():
         text = replace(text, ".py", name, body)
@@ -67,7 +67,7 @@ def answer(lesson: Lesson, **code: str) -> str:
 
 
 class Terminal:
-    """`python3 -m course` in a pseudo-terminal of its own."""
+    """`python3 -m course` in its own pseudo-terminal."""
 
     def __init__(self, tree: Path, columns: int = 100, rows: int = 30, **env: str) -> None:
         self.screen, self._slave = pty.openpty()
@@ -99,11 +99,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was drawn so far, one frame after another, without colours and moves."""
+        """All frames drawn so far, without control sequences."""
         return ESCAPES.sub("", self.raw).replace("\r\n", "\n")
 
     def awaits(self, wanted: str) -> None:
-        """Wait until this is drawn, after what was awaited before."""
+        """Wait until this text is drawn, after the text awaited before."""
         deadline = time.monotonic() + SECONDS
         with self._news:
             while (place := self.text.find(wanted, self._place)) < 0:
@@ -113,16 +113,16 @@ class Terminal:
             self._place = place + len(wanted)
 
     def press(self, key: str) -> None:
-        """Press a key. What is awaited next has to be drawn after it."""
+        """Press a key. The text awaited next must be drawn after it."""
         self._place = len(self.text)
         os.write(self.screen, key.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the window another size."""
+        """Change the window's size."""
         termios.tcsetwinsize(self._slave, (rows, columns))
 
     def ends(self) -> int:
-        """Wait for the end. Returns the exit status, once the terminal is as it was found."""
+        """Wait for the process to end, check that the terminal is restored, return the status."""
         status = self.process.wait(SECONDS)
         assert termios.tcgetattr(self._slave) == self.before
         if "\x1b[?1049h" in self.raw:
@@ -136,7 +136,7 @@ class Terminal:
             assert self._news.wait_for(lambda: sequence in self.raw, SECONDS)
 
     def close(self) -> None:
-        """End what the test left."""
+        """End the process if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -145,7 +145,7 @@ class Terminal:
 
 @pytest.fixture
 def start(tree):
-    """Start the watch of the copied course; ends what is still running after the test."""
+    """Start the watch screen of the copied course. Processes end after the test."""
     started = []
 
     def start(columns: int = 100, rows: int = 30, **env: str) -> Terminal:
@@ -170,7 +170,7 @@ def nothing_runs_in(group: int) -> bool:
 
 
 @needs_pty
-def test_a_learner_goes_from_a_failing_save_to_the_next_lesson(start, tree, lesson):
+def test_a_learner_fixes_a_failing_task_and_opens_the_next_lesson(start, tree, lesson):
     app = tree / "lessons" / "01_rest" / "app.py"
     terminal = start()
     terminal.awaits("Beyond REST")
@@ -215,7 +215,7 @@ def test_a_learner_goes_from_a_failing_save_to_the_next_lesson(start, tree, less
 @pytest.mark.parametrize(
     ("ends_it", "status"), [("\x03", 130), ("SIGTERM", 143), ("SIGHUP", 129)], ids=repr
 )
-def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
+def test_the_terminal_is_restored_after_a_signal(start, ends_it, status):
     terminal = start()
     terminal.awaits("Checked in")
 
@@ -232,7 +232,7 @@ def test_the_terminal_is_as_it_was_after_a_sudden_end(start, ends_it, status):
 
 
 @needs_pty
-def test_the_terminal_is_as_it_was_after_a_fault_of_ours(start, tree):
+def test_the_terminal_is_restored_after_a_bug_in_the_course(start, tree):
     with (tree / "course" / "learner" / "watch.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef _fail(self):\n    raise RuntimeError('boom')\n\nWatch._hint = _fail\n")
     terminal = start()
@@ -246,7 +246,7 @@ def test_the_terminal_is_as_it_was_after_a_fault_of_ours(start, tree):
 
 
 @needs_pty
-def test_a_save_during_a_check_starts_it_again(start, tree, lesson):
+def test_a_save_during_a_check_restarts_it(start, tree, lesson):
     app = tree / "lessons" / "01_rest" / "app.py"
     terminal = start()
     terminal.awaits("Checked in")
@@ -261,7 +261,7 @@ def test_a_save_during_a_check_starts_it_again(start, tree, lesson):
 
 
 @needs_pty
-def test_a_lesson_folder_may_go_and_is_brought_back_by_a_reset(start, tree):
+def test_a_reset_restores_a_deleted_folder(start, tree):
     folder = tree / "lessons" / "01_rest"
     terminal = start()
     terminal.awaits("Checked in")
@@ -269,10 +269,10 @@ def test_a_lesson_folder_may_go_and_is_brought_back_by_a_reset(start, tree):
     shutil.rmtree(folder)
     terminal.awaits("is not there")
     terminal.press("r")
-    terminal.awaits("Write the starter of lessons/01_rest again?")
+    terminal.awaits("Restore the starter of lessons/01_rest?")
     terminal.press("y")
 
-    terminal.awaits("lessons/01_rest is as it starts again.")
+    terminal.awaits("lessons/01_rest is the starter again.")
     terminal.awaits("✗ create")
     terminal.press("q")
     assert terminal.ends() == 0
@@ -280,7 +280,7 @@ def test_a_lesson_folder_may_go_and_is_brought_back_by_a_reset(start, tree):
 
 
 @needs_pty
-def test_the_list_leads_to_any_lesson(start):
+def test_the_list_opens_any_lesson(start):
     terminal = start()
     terminal.awaits("Checked in")
 
@@ -297,7 +297,7 @@ def test_the_list_leads_to_any_lesson(start):
 
 
 @needs_pty
-def test_a_resize_draws_again_for_the_new_size(start):
+def test_a_resize_redraws_the_screen(start):
     terminal = start(100, 30, NO_COLOR="1")
     terminal.awaits("─" * 100)
 
@@ -311,7 +311,7 @@ def test_a_resize_draws_again_for_the_new_size(start):
 
 
 @needs_pty
-def test_a_dumb_terminal_gets_lines_and_no_control_sequence(start):
+def test_a_dumb_terminal_gets_lines_without_control_sequences(start):
     terminal = start(60, 20, TERM="dumb")
     terminal.awaits("✗ create")
     terminal.awaits("Checked in")
@@ -347,7 +347,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def saves_of(folder: Path):
-    """Yield a queue that gets an event for each save in the folder."""
+    """Yield a queue that receives an event for each save in the folder."""
     events: queue.Queue = queue.Queue()
     looking = saves.Saves(folder, events.put)
     try:
@@ -356,14 +356,14 @@ def saves_of(folder: Path):
         looking.close()
 
 
-def test_a_save_is_told(folder):
+def test_a_save_is_reported(folder):
     with saves_of(folder) as events:
         (folder / "app.py").write_text("two!")
 
         assert events.get(timeout=SECONDS) == saves.Saved()
 
 
-def test_a_save_is_told_once_however_often_it_is_looked_for(folder):
+def test_a_save_is_reported_once(folder):
     events: queue.Queue = queue.Queue()
     looking = saves.Saves(folder, events.put)
     looking.close()
@@ -375,7 +375,7 @@ def test_a_save_is_told_once_however_often_it_is_looked_for(folder):
     assert events.qsize() == 1
 
 
-def test_what_is_no_code_is_not_told(folder):
+def test_only_code_files_are_watched(folder):
     (folder / "static").mkdir()
     before = saves.fingerprint(folder)
 
@@ -389,7 +389,7 @@ def test_what_is_no_code_is_not_told(folder):
     assert saves.fingerprint(folder) != before
 
 
-def test_a_folder_that_goes_and_comes_back_is_told_twice(folder):
+def test_deleting_and_creating_a_folder_are_both_reported(folder):
     with saves_of(folder) as events:
         shutil.rmtree(folder.parent)
         assert events.get(timeout=SECONDS) == saves.Saved()
@@ -399,7 +399,7 @@ def test_a_folder_that_goes_and_comes_back_is_told_twice(folder):
         assert events.get(timeout=SECONDS) == saves.Saved()
 
 
-def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
+def test_without_events_the_files_are_polled(folder, monkeypatch):
     def no_events(*_: object, **__: object):
         raise OSError("the limit on the number of watches is reached")
 
@@ -427,5 +427,5 @@ def test_without_events_the_files_themselves_are_looked_at(folder, monkeypatch):
         ("\x00\x07é", ["é"]),
     ],
 )
-def test_what_a_terminal_sends_is_named(sent, names):
+def test_a_terminals_input_is_split_into_keys(sent, names):
     assert keyboard.split(sent) == names
