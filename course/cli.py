@@ -342,11 +342,11 @@ def dev() -> None:
 
 @dev.command()
 def pictures() -> None:
-    """Draw the pictures of the home page and the README anew."""
+    """Draw the pictures of the home page and the README again."""
     from course.author.pictures import draw
 
     for file in draw(ROOT):
-        click.echo(f"Written: {file.relative_to(ROOT).as_posix()}")
+        click.echo(f"wrote {file.relative_to(ROOT).as_posix()}")
 
 
 @dev.command()

@@ -1,10 +1,10 @@
-"""Draw the pictures of the home page and the README from the real thing: `dev pictures`.
+"""Draw the pictures of the home page and the README from real runs: `dev pictures`.
 
-- `docs/assets/watch.svg`: the watch screen with the card of a failure, from a check of an answer
-  that one of the lesson's wrong answers replaces.
+- `docs/assets/watch.svg`: the watch screen with the card of a failure, from a check of one of the
+  lesson's wrong answers.
 - `docs/assets/workbench-light.webp` and `-dark.webp`: the workbench with a lesson's solution.
 
-Run it when the watch screen, a card or the workbench looks different.
+Run it after a change to the look of the watch screen, a card or the workbench.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ SCALE = 0.8  # pixels of the picture for each of the window's: the home page sta
 QUALITY = 0.6  # of the WebP, from 0 to 1
 SECONDS = 30_000  # milliseconds for a step in the browser
 
-# The terminal's colours by day and by night. The picture has a ground of its own.
+# The terminal's light and dark colours. The picture has its own background.
 STYLE = """
   svg { color-scheme: light dark; --ground: #fdfdfb; --edge: #d9d7ce; --ink: #1b1e23;
         --dim: #565c66; --red: #a52a1c; --green: #2d6a2f; --yellow: #7a5900; --blue: #2850a8;
@@ -65,7 +65,7 @@ COLOURS = ("red", "green", "yellow", "blue", "magenta", "cyan")
 def draw(root: Path) -> list[Path]:
     """Draw all pictures, and return their files.
 
-    Raises Refusal if there is no browser, or if the answers no longer have the wrong one.
+    Raises Refusal if no browser is found, or if the wrong answer no longer exists.
     """
     browser = needs.browser()
     if not browser.where:
@@ -158,7 +158,7 @@ async def workbench_pictures(browser: str) -> dict[str, bytes]:
 
 @contextlib.asynccontextmanager
 async def _workbench() -> AsyncIterator[str]:
-    """Run the command `run`, give the address of its workbench, and end it."""
+    """Run the command `run`, yield the address of its workbench, and end it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "course", "run", SLUG, "--solution"),
         cwd=ROOT,
@@ -170,7 +170,7 @@ async def _workbench() -> AsyncIterator[str]:
                 if found := re.search(rb"workbench is at (\S+)", line):
                     break
             else:
-                raise Refusal(f"`run {SLUG} --solution` ended before its workbench was there.")
+                raise Refusal(f"`run {SLUG} --solution` ended before its workbench started.")
         yield found[1].decode()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -180,8 +180,8 @@ async def _workbench() -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def _opened(path: str) -> AsyncIterator[Browser]:
-    """Start the browser, and end it."""
-    # Chromium's sandbox refuses to work for root, as which containers often run.
+    """Start the browser, and close it at the end."""
+    # Chromium's sandbox doesn't work for root, which containers often use.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox"] if root else []
@@ -191,7 +191,7 @@ async def _opened(path: str) -> AsyncIterator[Browser]:
 
 
 async def talk(page: Page) -> None:
-    """Talk to lesson 6's echo until it closes with 1011, and show what is in that frame."""
+    """Send messages to lesson 6's app until it closes with 1011."""
     board, wire = page.frame_locator("#board"), page.locator("#wire")
     await board.get_by_text("hello, ada").wait_for()
     for text, reply in (("mean 4 6", "text 5"), ("mean", "close 1011")):
@@ -202,7 +202,7 @@ async def talk(page: Page) -> None:
 
 
 async def _webp(page: Page, scheme: str) -> bytes:
-    """Return what the page shows in light or dark colours."""
+    """Return a screenshot of the page in light or dark colours."""
     await page.emulate_media(color_scheme=scheme)
     png = base64.b64encode(await page.screenshot()).decode()
     async with await page.context.browser.new_page() as blank:  # The page's policy forbids data:.

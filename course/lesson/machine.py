@@ -1,4 +1,4 @@
-"""What every check needs of a machine. A learner isn't blamed for what is missing here."""
+"""Check what every grader needs of this machine, so that a learner isn't blamed for its faults."""
 
 import importlib.util
 import shutil
@@ -23,16 +23,16 @@ class Fault:
 
 
 def fault() -> Fault | None:
-    """Return the first thing that is wrong, if anything is."""
+    """Return the first fault, or None."""
     return next((found for look in (modules, scratch, loopback) for found in look()), None)
 
 
 def modules() -> Iterator[Fault]:
-    """Look for the modules of the standard library that a Python may have been built without."""
+    """Check that Python has the modules of the standard library that some builds lack."""
     for built, name in MODULES.items():
         try:
             found = importlib.util.find_spec(built)
-        except ValueError:  # It was imported in vain.
+        except ValueError:  # An earlier import failed.
             found = None
         if not found:
             yield Fault(
@@ -42,7 +42,7 @@ def modules() -> Iterator[Fault]:
 
 
 def scratch() -> Iterator[Fault]:
-    """Look for a temporary folder with space in it."""
+    """Check that the temporary folder is writable and has space."""
     try:
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
@@ -50,7 +50,7 @@ def scratch() -> Iterator[Fault]:
             file.write(b"\0" * 65536)
     except OSError as error:
         what = f"No temporary file can be written: {error.strerror or error}."
-        yield Fault(what, "Set TMPDIR to a folder that can be written and has space.")
+        yield Fault(what, "Set TMPDIR to a writable folder with space.")
         return
     if free < FREE:
         what = f"The temporary folder {folder} is full: {free / 2**20:.0f} MiB are free."
@@ -58,14 +58,14 @@ def scratch() -> Iterator[Fault]:
 
 
 def loopback() -> Iterator[Fault]:
-    """Look whether a program here can talk to another one over 127.0.0.1, as every test does."""
+    """Check that programs can connect to each other over 127.0.0.1, as every test does."""
     try:
         arrived = _talks_to_itself()
-        problem = "what was sent did not arrive"
+        problem = "the bytes sent didn't arrive"
     except OSError as error:
         arrived, problem = False, str(error)
     if not arrived:
-        advice = "A firewall, or a container without a network, may forbid it."
+        advice = "A firewall or a container without a network may block it."
         yield Fault(f"127.0.0.1 can't be used: {problem}.", advice)
 
 
