@@ -4,8 +4,9 @@ It is started as a plain script and imports nothing of the course, so that a lea
 `course.py` or `json.py` means here what it means to them. Two ways to start:
 
     child.py spare ADDRESS TOKEN    one child, which connects to the grader over loopback
-    child.py template FD            (where there is fork) a process that has imported what learners
-                                    import, and forks a child for each request on this Unix socket
+    child.py template FD FOLDER     (where there is fork) a process that has imported what learners
+                                    import, and forks a child for each request on this Unix socket;
+                                    at its end it removes the folder, and what tests left in it
 
 A child takes commands and answers them as lines of JSON on a socket of its own, apart from stdout,
 so that a learner may print. The grader's side of this is children.py.
@@ -15,6 +16,7 @@ import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)
 import codecs
 import contextlib
 import email.parser  # noqa: F401
+import faulthandler
 import functools
 import http.client  # noqa: F401
 import importlib
@@ -28,6 +30,7 @@ import queue
 import random
 import runpy
 import secrets
+import shutil
 import signal
 import socket
 import stat
@@ -515,6 +518,9 @@ def restrain() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGURG"):
         signal.signal(signal.SIGURG, lambda *_: None)  # One without a handler would wake nobody.
+    if hasattr(faulthandler, "register"):
+        # It needs no Python to run, so that it answers also while C code keeps all else waiting.
+        faulthandler.register(signal.SIGUSR2, file=2)
     sys.dont_write_bytecode = True
     sys.stdout.reconfigure(line_buffering=True)  # What is printed is there when a test has failed.
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -536,9 +542,10 @@ def spare(address: str, token: str) -> socket.socket:
 class Template:
     """Forks children for graders, and lets none outlive the grader that asked for it."""
 
-    def __init__(self, number: str) -> None:
+    def __init__(self, number: str, folder: str) -> None:
         import selectors
 
+        self.folder = folder
         self.listener = socket.socket(fileno=int(number))
         self.owners: dict[int, socket.socket] = {}  # a child's process id, and who asked for it
         self.selector = selectors.DefaultSelector()
@@ -569,7 +576,7 @@ class Template:
                     self.selector.register(connection, 1)
                 elif key.fileobj is sys.stdin:
                     if not os.read(0, 4096):
-                        self.end_all(None)
+                        self.finish()
                         real_exit(0)
                 elif key.fileobj == self.wake:
                     os.read(self.wake, 4096)
@@ -635,6 +642,18 @@ class Template:
             children = Path("/proc/self/task", str(os.getpid()), "children").read_text()
             for pid in set(map(int, children.split())) - set(self.owners):
                 os.kill(pid, signal.SIGKILL)
+
+    def finish(self) -> None:
+        """End every process that was started here, and remove the folder of the tests."""
+        self.end_all(None)
+        with contextlib.suppress(ChildProcessError):
+            for _ in range(400):
+                # What a child left in a session of its own is ours once the child has ended.
+                self.end_orphans()
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+                sleep(0.005)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def tell(self, connection: socket.socket, **message: int) -> None:
         with contextlib.suppress(OSError):

@@ -5,8 +5,11 @@ where there is not, a few are started ahead and wait. child.py is the other side
 """
 
 import contextlib
+import faulthandler
 import json
+import linecache
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -19,9 +22,16 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from course.grading.waiting import PATIENCE
+from course.grading.bounds import LARGEST
+from course.grading.waiting import PATIENCE, SECONDS
 from course.setup import environment
 
+GARBLED = (
+    "Your code's process sent the grader what isn't an answer, or more than 16 MiB. "
+    "Does your code write to a socket that it did not open, or return too much?"
+)
+HELD = "C code that your code called, such as a regular expression, has not returned."
+MUTE = "Its process does not answer: C code may keep it busy, or a signal has stopped it."
 CHILD = Path(__file__).with_name("child.py")
 ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
@@ -66,7 +76,10 @@ class Stream:
     @property
     def text(self) -> str:
         with self._news:
-            return self._data.replace(MARK, b"").decode("utf-8", "replace")
+            return self._text()
+
+    def _text(self) -> str:
+        return self._data.replace(MARK, b"").decode("utf-8", "replace")
 
     def marked(self, write_mark: Callable[[], object], seconds: float) -> str:
         """Return all that was printed before the mark that `write_mark` has the process write."""
@@ -77,6 +90,12 @@ class Stream:
             self._news.wait_for(
                 lambda: self.ended or self._data.count(MARK) > count or self.size > KEPT, seconds
             )
+        return self.text
+
+    def waited_for(self, met: Callable[[str], bool], seconds: float) -> str:
+        """Wait until what was printed is as it should be, or the stream ends; return all."""
+        with self._news:
+            self._news.wait_for(lambda: self.ended or met(self._text()), seconds)
         return self.text
 
     def lines(self, count: int, seconds: float) -> list[str]:
@@ -105,18 +124,26 @@ class Child:
         self._next_id = 0
         self.events: list[dict] = []
         self.gone = False
+        self._garbled = False  # It has sent a line that child.py never sends.
+        self._said = 0  # bytes of its events
+        self._folder = ""  # the learner's, once it is loaded
         self.out, self.err = Stream(out), Stream(err)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._sock.makefile("r", encoding="utf-8", newline="\n"):
-                message = json.loads(line)
+        with contextlib.suppress(OSError):
+            lines = self._sock.makefile("rb")
+            while line := lines.readline(LARGEST):
+                message = _message(line)
+                if not message:
+                    self._garbled = True
+                    break
                 with self._news:
-                    if "event" in message:
-                        self.events.append(message)
-                    else:
+                    if "id" in message:
                         self._answers[message["id"]] = message
+                    elif self._said < LARGEST:
+                        self._said += len(line)
+                        self.events.append(message)
                     self._news.notify_all()
         with self._news:
             self.gone = True
@@ -125,6 +152,8 @@ class Child:
     def begin(self, do: str, **command: object) -> int:
         """Send a command without waiting for its answer. Returns the number to ask for it with."""
         self._next_id += 1
+        if do == "load":
+            self._folder = os.path.realpath(command["args"]["folder"])
         line = json.dumps({"id": self._next_id, "do": do, **command}) + "\n"
         with contextlib.suppress(OSError):
             self._sock.sendall(line.encode())
@@ -161,6 +190,11 @@ class Child:
         where = self._busy_at()  # By its answer, all that the child had said has been read.
         if own := self.own_doing():
             return own
+        if self._garbled:
+            return Trouble(GARBLED)
+        if where is None and not self.gone:
+            where = self._held_at()
+            return Trouble(f"{late}. {HELD if where else MUTE}", where)
         if self.gone:
             status = self._handle.wait(LONG)
             return Trouble(f"Your code's process ended {_status_in_words(status)}.")
@@ -176,11 +210,34 @@ class Child:
                 return Trouble(sentence, event["where"])
         return None
 
-    def _busy_at(self) -> list[dict]:
+    def _busy_at(self) -> list[dict] | None:
+        """Return where the learner's code is; None if its process doesn't answer."""
         number = self.begin("where", args={})
         with self._news:
             self._news.wait_for(lambda: number in self._answers or self.gone, 2 * PATIENCE)
-            return self._answers.pop(number, {}).get("value") or []
+            answer = self._answers.pop(number, None)
+        where = answer.get("value") if answer else None
+        return where if where is None or _are_places(where) else []
+
+    def _held_at(self) -> list[dict]:
+        """Return where the code called C code that keeps all else in its process waiting."""
+        if not (self._folder and hasattr(faulthandler, "register") and self._handle.pid):
+            return []
+        begin = len(self.err.text)
+        with contextlib.suppress(OSError):
+            os.kill(self._handle.pid, signal.SIGUSR2)
+        dump = self.err.waited_for(lambda text: "File " in text[begin:], PATIENCE)[begin:]
+        found = [
+            (path, int(line), function)
+            for path, line, function in re.findall(r'File "(.+)", line (\d+) in (.+)', dump)
+            if path.startswith(self._folder + os.sep)
+        ]
+        return [self._place(*place) for place in reversed(found[:10])]
+
+    def _place(self, path: str, line: int, function: str) -> dict:
+        file = os.path.relpath(path, self._folder).replace(os.sep, "/")
+        source = linecache.getline(path, line).strip()
+        return {"file": file, "line": line, "function": function, "source": source}
 
     def settle(self) -> None:
         """Return once everything that the child had said by now has been read."""
@@ -212,6 +269,36 @@ class Child:
         self._sock.close()
 
 
+def _message(line: bytes) -> dict | None:
+    """Return what a child says in a line; None if no child says it so."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    match message:
+        case {"id": int(), "value": _}:
+            return message
+        case {"id": int(), "error": {"sentence": str(), "where": where}} if _are_places(where):
+            return message
+        case {"event": "audit", "name": str(), "args": str(), "at": float() | int()}:
+            return message
+        case {"event": "fault" | "exit" | "fork", "sentence": str(), "where": where} if _are_places(
+            where
+        ):
+            return message
+    return None
+
+
+def _are_places(where: object) -> bool:
+    """Return whether these are lines of a learner's code, as child.py reports them."""
+    kinds = {"file": str, "line": int, "function": str, "source": str}
+    return isinstance(where, list) and all(
+        isinstance(place, dict)
+        and all(isinstance(place.get(name), kind) for name, kind in kinds.items())
+        for place in where
+    )
+
+
 def _status_in_words(status: int | None) -> str:
     if status is not None and status < 0:
         with contextlib.suppress(ValueError):
@@ -232,8 +319,24 @@ def _python(*args: str) -> list[str]:
     return [sys.executable, "-P", str(CHILD), *args]
 
 
+def _descendants(pid: int) -> list:
+    """Return the processes that a process has started, and those that these have."""
+    import psutil  # Here, since it is seldom needed.
+
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _end(processes: list) -> None:
+    """End processes, which may have ended."""
+    for process in processes:
+        with contextlib.suppress(Exception):
+            process.kill()
+
+
 class _Forked:
-    """A child that the template forked. The template reports its end."""
+    """A child that the template forked. The template reports its end, and ends its own children."""
 
     def __init__(self, pid: int, nursery: "Nursery") -> None:
         self.pid, self._nursery = pid, nursery
@@ -241,10 +344,12 @@ class _Forked:
     def kill(self) -> None:
         # Not after its end is known: the number may be another process by then.
         if self.pid not in self._nursery.ended:
+            left = [] if sys.platform == "linux" else _descendants(self.pid)
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
+            _end(left)
 
     def wait(self, seconds: float) -> int | None:
         return self._nursery.wait(self.pid, seconds)
@@ -268,20 +373,27 @@ class Template:
     """The process that forks children, kept for as long as its owner lives."""
 
     def __init__(self) -> None:
-        self._folder = _short_folder()
-        self.address = os.path.join(self._folder, "s")
+        self.folder = _short_folder()  # also of what tests write, so that all of it is removed
+        path = os.path.join(self.folder, "s")
         with socket.socket(socket.AF_UNIX) as listener:
             # Bound here, so that a grader may connect while the template is still importing.
-            listener.bind(self.address)
+            listener.bind(path)
             listener.listen(16)
             number = listener.fileno()
             self._process = subprocess.Popen(
-                _python("template", str(number)),
+                _python("template", str(number), self.folder),
                 stdin=subprocess.PIPE,
                 pass_fds=[number],
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for the runner alone.
             )
+
+        self.address = f"{self._process.pid}:{path}"
+
+    def wake(self) -> None:
+        """Let it go on, if a learner's code has stopped it."""
+        with contextlib.suppress(OSError):
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def lives(self) -> bool:
@@ -291,16 +403,23 @@ class Template:
     def close(self) -> None:
         """End the process, and its children with it."""
         self._process.stdin.close()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.wake()
+        try:
+            self._process.wait(SECONDS * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Nursery:
     """Starts children by asking a template for them, always one ahead."""
 
     def __init__(self, address: str) -> None:
+        pid, _, path = address.partition(":")
+        self._template = int(pid)
         self._sock = socket.socket(socket.AF_UNIX)
-        self._sock.connect(address)
+        self._sock.connect(path)
         self._news = threading.Condition()
         self._starting = threading.Lock()
         self._asked: deque[tuple] = deque()  # the channel and streams of children to come
@@ -326,9 +445,17 @@ class Nursery:
 
     def wait(self, pid: int, seconds: float) -> int | None:
         """Wait for a child's end. Returns its exit status, or None if it goes on."""
+        self._wait_for(lambda: pid in self.ended, seconds)
+        return self.ended.get(pid)
+
+    def _wait_for(self, met: Callable[[], bool], seconds: float) -> None:
+        """Wait for what the template does; let it go on, if a learner's code has stopped it."""
         with self._news:
-            self._news.wait_for(lambda: pid in self.ended or self._gone, seconds)
-            return self.ended.get(pid)
+            if self._news.wait_for(lambda: met() or self._gone, min(seconds, PATIENCE)):
+                return
+            with contextlib.suppress(OSError):
+                os.kill(self._template, signal.SIGCONT)
+            self._news.wait_for(lambda: met() or self._gone, max(0.0, seconds - PATIENCE))
 
     def _ask(self) -> None:
         ours, theirs = socket.socketpair()
@@ -343,8 +470,8 @@ class Nursery:
     def start(self) -> Child:
         """Return a new child."""
         with self._starting:
+            self._wait_for(lambda: bool(self._started), 30 * PATIENCE)
             with self._news:
-                self._news.wait_for(lambda: self._started or self._gone, 30 * PATIENCE)
                 if not self._started:
                     raise Trouble("What starts your code has ended. Did your code kill its parent?")
                 pid = self._started.popleft()
@@ -373,8 +500,15 @@ class _Spawned:
             command = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
             subprocess.run(command, capture_output=True, check=False)
         else:
+            left = _descendants(self._process.pid)  # some perhaps in a session of their own
             with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            _end(left)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
 
     def wait(self, seconds: float) -> int | None:
         try:

@@ -75,14 +75,18 @@ class Cancelled(Exception):
 class _Worker:
     """One grader process. worker.py is its other side."""
 
-    def __init__(self, slugs: list[str], address: str) -> None:
-        self._slugs, self._address = slugs, address
+    def __init__(self, slugs: list[str], template: Template | None) -> None:
+        self._slugs = slugs
+        self._address = template.address if template else ""
+        self._folder = template.folder if template else ""
         self.pid = 0  # of the copy that does the job, where there is fork
         self.busy = False
         self._start()
 
     def _start(self) -> None:
         ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", ADDRESS: self._address}
+        if self._folder:
+            ours["TMPDIR"] = self._folder
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         self.messages: queue.SimpleQueue = queue.SimpleQueue()
         self._process = subprocess.Popen(
@@ -122,6 +126,7 @@ class _Worker:
         try:
             return self.messages.get(timeout=SILENCE)
         except queue.Empty:
+            self.stop()
             return None
 
     def stop(self) -> None:
@@ -172,8 +177,7 @@ class Engine:
             self._fault = machine.Fault(f"{error}.", "Set TMPDIR to another folder.")
         if self._fault:
             return
-        address = self._template.address if self._template else ""
-        self._workers = [_Worker(self._slugs, address) for _ in range(self._count)]
+        self._workers = [_Worker(self._slugs, self._template) for _ in range(self._count)]
 
     def __enter__(self) -> "Engine":
         return self

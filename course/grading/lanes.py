@@ -16,7 +16,7 @@ import pytest
 
 from course.grading import plugin
 from course.grading.children import Child
-from course.grading.verdicts import Grading
+from course.grading.verdicts import Grading, add_notes
 from course.grading.waiting import LASTING
 from course.report import Card
 
@@ -220,7 +220,7 @@ class Lanes:
             return
         for message in messages:
             if "done" in message:
-                self._grading.notes += [n for n in message["notes"] if n not in self._grading.notes]
+                add_notes(self._grading.notes, message["notes"])
                 self._busy.remove(lane)
                 self._idle.append(lane)
             elif not self._run_apart(lane.place, message):

@@ -10,7 +10,7 @@ from course.grading.card import card
 from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
 from course.grading.stage import Stage
-from course.grading.verdicts import Grading, not_judged
+from course.grading.verdicts import Grading, add_notes, not_judged
 from course.grading.waiting import LASTING
 from course.lesson import machine
 from course.lesson.lessons import ROOT, pictures
@@ -141,8 +141,7 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     request.node.stash[STAGE] = made
     yield made
     made.close()
-    task_id = task_of(request.node)
-    grading.notes += [note for note in made.notes(task_id) if note not in grading.notes]
+    add_notes(grading.notes, made.notes(task_of(request.node)))
 
 
 @pytest.hookimpl(wrapper=True)

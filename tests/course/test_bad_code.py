@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -223,10 +225,10 @@ def test_a_folder_that_is_not_there_is_said(engine, tmp_path):
 def test_ten_megabytes_of_print_cost_nothing_and_are_said(engine, folder):
     in_region(folder, "create", "print('x' * 10 * 2**20)")
 
-    result = grade(engine, folder, "create")
+    result = grade(engine, folder, "create", "read")
 
-    assert passed(result) == ["create"]
-    assert any("printed" in note and "create" in note for note in result.notes)
+    assert passed(result) == ["create", "read"]
+    assert len([note for note in result.notes if "Your code printed" in note]) == 1
 
 
 @pytest.mark.parametrize("name", ["conftest.py", "pytest.ini", "sitecustomize.py"])
@@ -279,20 +281,52 @@ def test_a_port_that_it_holds_is_free_again_and_in_nobodys_way(engine, folder):
     assert is_free(port)
 
 
-def test_a_thread_and_a_process_that_it_leaves_are_ended(engine, folder):
+@pytest.mark.parametrize("session", ["", ", start_new_session=True"])
+def test_a_thread_and_a_process_that_it_leaves_are_ended(folder, tmp_path, monkeypatch, session):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     port = free_port()
     hold = f"import socket; socket.create_server(('127.0.0.1', {port})).accept()"
     at_top(
         folder,
         "import subprocess, sys, threading\n"
         "threading.Thread(target=threading.Event().wait).start()\n"
-        f'left = subprocess.Popen([sys.executable, "-c", "{hold}"])',
+        f'left = subprocess.Popen([sys.executable, "-c", "{hold}"]{session})\n'
+        f"while socket.socket().connect_ex(('127.0.0.1', {port})): pass",
     )
+    in_region(folder, "create", "if 'ada' in request.get_data(as_text=True): time.sleep(60)")
+    at_top(folder, "import socket, time")
 
-    result = grade(engine, folder, "create")
+    with Engine(["01_rest"]) as engine:
+        job = Job("01_rest", folder, ("create", "read"), to_first_failure=True)
+        result = engine.grade([job], seed=3)[0]
 
-    assert passed(result) == ["create"]
+    assert the(result, "create").status == "failed"
     assert is_free(port)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_parent_that_it_stops_goes_on(folder):
+    at_top(folder, "import os, signal; os.kill(os.getppid(), signal.SIGSTOP)")
+
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("COURSE_PATIENCE", "0.5")
+        engine = stack.enter_context(Engine(["01_rest"]))
+        result = grade(engine, folder, "create")
+
+    assert the(result, "create").status in ("passed", "failed")
+
+
+def test_c_code_that_holds_all_else_up_is_named_with_its_line(engine, folder):
+    in_region(folder, "read", "import re; re.match(r'(a+)+$', 'a' * 60 + 'b')")
+
+    result = grade(engine, folder, "create", "read")
+
+    read = the(result, "read")
+    assert passed(result) == ["create"]
+    assert "C code that your code called, such as a regular expression, has not" in read.message
+    assert re.search(r"in your code: app\.py:\d+ read", read.message)
+    assert "re.match(r'(a+)+$'" in read.message
 
 
 def test_a_runner_that_is_killed_leaves_nothing_of_theirs_behind(folder):
