@@ -1,4 +1,4 @@
-"""What is compiled at the set-up: all that commands and graders import, and only what is there."""
+"""The set-up compiles every module that commands and graders import, and no missing ones."""
 
 import ast
 import importlib.util
@@ -11,11 +11,11 @@ NAMES = [name.removesuffix(".*") for half in bytecode.IMPORTED for name in half.
 OURS = {"course", "tests", *(path.stem for path in ROOT.glob("solutions/*/*.py"))}
 
 
-def test_every_name_is_that_of_a_module():
+def test_every_name_is_a_module():
     assert [name for name in NAMES if importlib.util.find_spec(name) is None] == []
 
 
-def test_whatever_commands_and_graders_import_is_compiled():
+def test_every_import_of_commands_and_graders_is_compiled():
     files = [*ROOT.glob("course/**/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("tests/probes/*")]
     imported = set()
     for file in files:

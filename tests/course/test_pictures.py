@@ -1,4 +1,4 @@
-"""The pictures of the home page can be drawn again from the real thing."""
+"""`dev pictures` draws the home page's pictures from real runs."""
 
 import asyncio
 from xml.etree import ElementTree
@@ -12,7 +12,7 @@ from course.lesson import needs
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_a_terminals_lines_are_drawn_with_their_places_and_colours():
+def test_a_terminals_lines_are_drawn_with_their_positions_and_colours():
     lines = [Text("ok ", "green bold") + Text("<b>", "dim"), Text(""), Text("  ← ü")]
 
     drawn = ElementTree.fromstring(pictures.svg(lines))
@@ -34,7 +34,7 @@ def test_the_watch_screen_shows_the_wire_of_a_failure():
 
 
 @pytest.mark.skipif(not needs.browser().where, reason=needs.browser().advice)
-def test_the_workbench_is_pictured_by_day_and_by_night():
+def test_the_workbench_is_drawn_in_light_and_dark_colours():
     found = asyncio.run(pictures.workbench_pictures(needs.browser().where))
 
     assert list(found) == ["light", "dark"]

@@ -1,4 +1,4 @@
-"""The traffic on the protocol's page is what asyncapi.yaml describes, and shows all of it."""
+"""The traffic on the protocol's page matches asyncapi.yaml, and shows each kind of message."""
 
 import json
 import re
@@ -25,14 +25,14 @@ def test_the_page_shows_each_message_of_the_server():
     assert {message["type"] for message in RECEIVED} == set(MESSAGES) - REQUESTS
 
 
-def test_the_page_shows_each_error_code_but_internal():
+def test_the_page_shows_each_error_code_except_internal():
     codes = set(MESSAGES["error"]["payload"]["properties"]["code"]["enum"])
 
     assert {message["code"] for message in RECEIVED if "code" in message} == codes - {"internal"}
 
 
 @pytest.mark.parametrize("message", RECEIVED, ids=lambda message: message["type"])
-def test_each_message_of_the_server_is_as_the_file_describes_it(message):
+def test_each_message_of_the_server_matches_the_file(message):
     schema = {**FILE, "$ref": f"#/components/messages/{message['type']}/payload"}
 
     jsonschema.Draft7Validator(schema).validate(message)

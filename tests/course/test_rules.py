@@ -43,7 +43,7 @@ from app import hello
 
 
 def world():
-    """Return a greeting for everybody."""
+    """Return a greeting for the world."""
     # --8<-- [start:world] Greet the world by `hello`.
     return hello("wide world")
     # --8<-- [end:world]

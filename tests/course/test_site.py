@@ -1,4 +1,4 @@
-"""The site builds without a warning, asks nothing of another host, is light, and holds together."""
+"""The site builds without warnings, requests nothing from other hosts, and has no broken links."""
 
 import gzip
 import re
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where the published site stands on its host: only 404.html names its files from there.
+# The path of the published site on its host, which only 404.html uses for its files.
 BASE = "/beyond-rest/"
 MOST_BYTES_OF_HOME = 150_000
 MOST_WORDS_OF_INTRODUCTION = 100
@@ -27,7 +27,7 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 
 @dataclass
 class Page(HTMLParser):
-    """What a built page says about itself, links to, and makes a browser fetch."""
+    """A built page: its description, its links, and what a browser fetches for it."""
 
     path: Path
     lang: str = ""
@@ -65,7 +65,7 @@ class Page(HTMLParser):
             self.open.append((tag, have.get("id", "")))
 
     def _references(self, tag: str, have: dict[str, str]) -> None:
-        """Tell what is followed by a click from what is fetched as soon as the page is seen."""
+        """Sort links, which a click follows, from what a browser fetches with the page."""
         href = have.get("href", have.get("xlink:href"))
         waits = tag == "link" and have.get("rel") in FOLLOWED_ONLY_WHEN_CLICKED
         if href is not None and (tag == "a" or waits):
@@ -78,7 +78,7 @@ class Page(HTMLParser):
         ]
 
     def handle_endtag(self, tag: str) -> None:
-        # A paragraph or a list item may end without saying so.
+        # A paragraph or a list item may have no end tag.
         while self.open and self.open.pop()[0] != tag:
             pass
 
@@ -105,7 +105,7 @@ def home(folder: Path, pages: dict[Path, Page]) -> Page:
 
 
 def target_of(page: Page, link: str, folder: Path) -> Path:
-    """Return the file that a link within the site names."""
+    """Return the file that a link within the site leads to."""
     path = unquote(urlsplit(link).path)
     if path.startswith(BASE):
         return folder / (path.removeprefix(BASE) or "index.html")
@@ -113,7 +113,7 @@ def target_of(page: Page, link: str, folder: Path) -> Path:
 
 
 def foreign_references(page: Page) -> list[str]:
-    """Return what the page would make a browser fetch from another host."""
+    """Return what a browser would fetch from another host for the page."""
     return [
         *(url for url in page.fetched if FOREIGN.match(url)),
         *FOREIGN_IN_CSS.findall(page.inline["style"]),
@@ -131,7 +131,7 @@ def what_home_needs(home: Page, folder: Path) -> set[Path]:
 
 
 def code_blocks(path: Path) -> list[str]:
-    """Return the lines of a Markdown file's blocks of shell commands."""
+    """Return the lines of all shell blocks in a Markdown file."""
     blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     return [line for block in blocks for line in block.splitlines()]
 
@@ -150,7 +150,7 @@ def test_no_stylesheet_or_drawing_fetches_anything_from_another_host(folder):
     assert {path: urls for path, urls in found.items() if urls} == {}
 
 
-def test_no_script_of_ours_names_another_host(folder):
+def test_no_script_of_the_course_names_another_host(folder):
     ours = [path for path in folder.rglob("*.js") if "javascripts" not in path.parts]
     found = {str(path): FOREIGN_IN_SCRIPT.findall(path.read_text("utf-8")) for path in ours}
 
@@ -158,13 +158,13 @@ def test_no_script_of_ours_names_another_host(folder):
 
 
 def test_no_page_makes_the_theme_fetch_from_another_host(pages):
-    # Its script asks unpkg.com for Mermaid, and api.github.com for a repository's stars.
+    # Its script fetches Mermaid from unpkg.com, and a repository's stars from api.github.com.
     for path, page in pages.items():
         assert "mermaid" not in page.classes, path
         assert "source" not in page.components, path
 
 
-def test_the_home_page_is_light(home, folder):
+def test_the_home_page_is_small(home, folder):
     weights = {
         file.name: len(gzip.compress(file.read_bytes(), compresslevel=6))
         for file in what_home_needs(home, folder)
@@ -174,7 +174,7 @@ def test_the_home_page_is_light(home, folder):
     assert sum(weights.values()) <= MOST_BYTES_OF_HOME, weights
 
 
-def test_each_page_says_what_it_is(pages):
+def test_each_page_has_a_language_a_title_a_description_and_one_h1(pages):
     for path, page in pages.items():
         assert page.lang == "en", path
         assert page.title, path
@@ -182,14 +182,14 @@ def test_each_page_says_what_it_is(pages):
         assert page.h1 == 1, path
 
 
-def test_no_two_pages_describe_themselves_alike(pages):
-    # A page without a description of its own gets the site's; only the page not found may.
+def test_each_page_has_its_own_description(pages):
+    # A page without a description gets the site's, which only 404.html may have.
     described = [page.description for path, page in pages.items() if path.name != "404.html"]
 
     assert len(set(described)) == len(described)
 
 
-def test_each_link_within_the_site_leads_somewhere(pages, folder):
+def test_each_link_within_the_site_leads_to_a_page_and_an_anchor(pages, folder):
     for path, page in pages.items():
         for link in page.links:
             if urlsplit(link).scheme or FOREIGN.match(link):
@@ -200,14 +200,14 @@ def test_each_link_within_the_site_leads_somewhere(pages, folder):
             assert not anchor or anchor in pages[target].ids, f"{path.name} links to {link}"
 
 
-def test_the_home_page_says_in_100_words_what_you_will_be_able_to_do(home):
+def test_the_introduction_on_the_home_page_has_at_most_100_words(home):
     words = home.introduction.split()
 
     assert 0 < len(words) <= MOST_WORDS_OF_INTRODUCTION
 
 
 @pytest.mark.parametrize("text", ["docs/index.md", "README.md"])
-def test_each_lesson_that_has_a_page_is_linked_in_order(text):
+def test_each_lessons_page_is_linked_in_order(text):
     pages = sorted(path.stem for path in (ROOT / "docs" / "lessons").glob("*.md"))
     linked = re.findall(r"lessons/(\d\d_\w+)\.md\)\*\*", (ROOT / text).read_text("utf-8"))
 
@@ -220,7 +220,7 @@ def test_the_readme_shows_exactly_two_commands():
     assert commands == ["python3 -m course", "python3 -m course test"]
 
 
-def test_the_guide_for_authors_ends_in_one_command():
+def test_the_authors_guide_ends_with_one_command():
     guide = ROOT / "CONTRIBUTING.md"
 
     assert code_blocks(guide)[-1] == "python3 -m course test"

@@ -1,4 +1,4 @@
-"""The built site in a browser: for everybody, without a script, from a file, and on a phone."""
+"""The built site in a browser: accessible, without scripts, from a file, and on a phone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +15,11 @@ PAGES = [
     *sorted(path.relative_to(DOCS).with_suffix(".html").as_posix() for path in DOCS.rglob("*.md")),
     "404.html",
 ]
-# What the theme's own HTML violates, where only a template of ours in its place could mend it.
+# Faults of the theme's HTML, which only a template of our own could fix.
 OF_THE_THEME = (
-    # The box of the search has the role of a dialog and no name; the field in it has one.
+    # The search box has the role dialog without a name; its field has one.
     ("aria-dialog-name", 'class="md-search"'),
-    # The theme's script puts each button that copies a block of code into a <nav> of its own.
+    # The theme's script puts each copy button into its own <nav>.
     ("landmark-unique", 'class="md-code__nav"'),
 )
 # The rules whose outcome depends on the colours.
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(not needs.browser().where, reason=needs.browser(
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Page]:
-    """The one tab in which pages are opened, one after the other."""
-    # What is asked does not depend on how a box opens, so nobody waits for it to slide.
+    """The tab in which all pages are opened, one after the other."""
+    # Reduced motion opens boxes at once, so that no test waits for an animation.
     with browser.new_context(viewport=WIDE, reduced_motion="reduce") as context:
         yield context.new_page()
 
@@ -60,14 +60,14 @@ PLAYING = """() => [...document.querySelectorAll("figure *")].every((each) =>
 
 
 def use_colours(tab: Page, scheme: str) -> None:
-    """Let the person prefer "light" or "dark" colours, and wait until the page has them."""
+    """Emulate a preference for "light" or "dark" colours, and wait until the page has them."""
     tab.emulate_media(color_scheme=scheme)
     name = {"light": "default", "dark": "slate"}[scheme]
     tab.wait_for_selector(f"body[data-md-color-scheme={name}]")
 
 
 def violations(axe: Axe, tab: Page, name: str, scheme: str, **options: object) -> list[str]:
-    """Return what axe finds in a page that is in somebody's way, a line for each element."""
+    """Return the accessibility faults that axe finds in a page, a line for each element."""
     use_colours(tab, scheme)
     options = {"resultTypes": ["violations"], "preload": False, "iframes": False, **options}
     found = axe.run(tab, options=options).response
@@ -80,23 +80,23 @@ def violations(axe: Axe, tab: Page, name: str, scheme: str, **options: object) -
     ]
 
 
-def test_each_page_that_was_built_is_tried(folder):
+def test_each_built_page_is_tested(folder):
     built = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
 
     assert built == sorted(PAGES)
 
 
-def test_axe_finds_nothing_by_day_or_by_night(tab, opened):
+def test_axe_finds_no_faults_in_light_or_dark_colours(tab, opened):
     tab.evaluate(FEWER_COLOURS)
 
     found = violations(Axe(), tab, opened, "light")
-    # The script of axe is in the page by now. It is long, so it does not come again.
+    # axe's long script is in the page already, so don't inject it again.
     found += violations(Axe("true"), tab, opened, "dark", runOnly=COLOURS)
 
     assert found == [], "\n".join(found)
 
 
-# A lesson's code has thousands of coloured words, and axe takes its time for each. One of each
+# A lesson's code has thousands of coloured words, each of which takes axe time. One word of each
 # colour in a page is enough.
 FEWER_COLOURS = """() => {
   const kept = new Set();
@@ -112,7 +112,7 @@ FEWER_COLOURS = """() => {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_can_be_read_without_javascript(still_tab, site, name):
+def test_a_page_is_readable_without_javascript(still_tab, site, name):
     still_tab.goto(site + name)
 
     text = still_tab.locator("article").inner_text()
@@ -122,8 +122,8 @@ def test_a_page_can_be_read_without_javascript(still_tab, site, name):
     assert hidden == [], f"{name} hides this where JavaScript is off"
 
 
-# Returns what should be seen of a page and is not: its text, its pictures, and the still picture
-# of each figure. A box and a tab open without JavaScript: what is in them may be hidden.
+# Returns what should be visible and isn't: the page's text, its pictures, and the still picture of
+# each figure. Boxes and tabs open without JavaScript, so their content may be hidden.
 HIDDEN = """() => {
   const shown = (each, least) => each.getBoundingClientRect().height >= least
       && each.checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -142,7 +142,7 @@ HIDDEN = """() => {
 
 
 @pytest.mark.parametrize("name", ["index.html", "lessons/01_rest.html"])
-def test_a_page_opened_from_a_file_lacks_nothing(browser, folder, name):
+def test_a_page_opened_from_a_file_is_complete(browser, folder, name):
     said, failed, asked = [], [], []
     with browser.new_context(viewport=WIDE) as context:
         tab = context.new_page()
@@ -175,7 +175,7 @@ def test_no_page_scrolls_sideways_on_a_phone(tab, opened):
     assert width <= PHONE["width"], f"{opened} is {width} px wide, because of {wide}"
 
 
-# Returns how wide the page is, and the elements that stand out of the screen.
+# Returns the page's width, and the elements that are wider than the screen.
 WIDER = """() => {
   const screen = document.documentElement.clientWidth;
   const scrolls = "pre, .md-typeset__scrollwrap";

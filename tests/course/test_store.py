@@ -1,4 +1,4 @@
-"""The store of lessons 1 to 4, while another process holds its file."""
+"""The store of lessons 1 to 4, while another process locks its file."""
 
 import importlib
 import sqlite3
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch):
-    """The module `store` of lesson 1, which waits only a moment for a locked file."""
+    """The module `store` of lesson 1, with a short timeout for a locked file."""
     monkeypatch.syspath_prepend(ROOT / "solutions" / "01_rest")
     monkeypatch.delitem(sys.modules, "store", raising=False)
     module = importlib.import_module("store")
@@ -24,11 +24,11 @@ def store(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """The path of the file."""
+    """The path of the database."""
     return str(tmp_path / "board.sqlite3")
 
 
-def test_a_file_that_stays_locked_is_503_and_reading_goes_on(store, path):
+def test_a_locked_file_is_503_for_writing_and_readable(store, path):
     board = store.Store(path)
     message = board.add("lobby", "ada", "hi")
     other = sqlite3.connect(path, isolation_level=None)
@@ -44,7 +44,7 @@ def test_a_file_that_stays_locked_is_503_and_reading_goes_on(store, path):
     other.close()
 
 
-def test_a_thread_that_gets_no_turn_is_503(store, path):
+def test_a_thread_that_does_not_get_the_lock_is_503(store, path):
     board = store.Store(path)
 
     with board._lock, pytest.raises(ServiceUnavailable):
@@ -53,7 +53,7 @@ def test_a_thread_that_gets_no_turn_is_503(store, path):
     assert board.list("lobby") == []
 
 
-def test_any_other_fault_of_sqlite_is_raised(store, path):
+def test_any_other_error_of_sqlite_is_raised(store, path):
     board = store.Store(path)
     other = sqlite3.connect(path)
     other.execute("DROP TABLE messages")
