@@ -44,8 +44,7 @@ class Progress:
 
     def hints(self, slug: str, task: str) -> int:
         """Return how many hints of the task have been shown."""
-        count = self._tasks(slug).get(task, {}).get("hints", 0)
-        return count if isinstance(count, int) else 0
+        return self._tasks(slug).get(task, {}).get("hints", 0)
 
     def earned(self, lesson: Lesson) -> int:
         """Return the points earned so far. A task that the course no longer has doesn't count."""
@@ -103,25 +102,28 @@ class Progress:
                 self._data = self._read()
             change(self._data)
             if self._kept:
-                self._write()
+                self._write(self._data)
 
     def _read(self) -> dict:
         """Return the file's content, or that of a new file if it is missing or can't be read."""
         new = {"schema": 1, "lessons": {}}
         try:
-            data = json.loads(self.path.read_text("utf-8"))
-            _check_shape(data)
+            data, wrong = _sound(json.loads(self.path.read_text("utf-8")))
         except FileNotFoundError:
             return new
         except OSError as error:
             self._stop_keeping(f"The progress in {self.path} can't be read", error)
             return new
         except (ValueError, RecursionError) as error:
-            self._set_aside(error)
+            self._set_aside(str(error), "`python3 -m course check --all` writes a new one.")
             return new
+        if wrong:
+            self._set_aside(wrong, "The rest of it is kept.")
+            if self._kept:
+                self._write(data)
         return data
 
-    def _set_aside(self, error: Exception) -> None:
+    def _set_aside(self, error: str, advice: str) -> None:
         """Rename an invalid file, and say so."""
         name = f"progress.unreadable-{time.strftime('%Y-%m-%d_%H%M%S')}"
         aside = self.path.with_name(f"{name}.json")
@@ -134,16 +136,16 @@ class Progress:
             self._stop_keeping(f"The progress file {self.path} isn't valid ({error})", problem)
             return
         self._say(
-            f"The progress file {self.path} isn't valid ({error}). It was renamed to {aside}. "
-            "`python3 -m course check --all` writes a new one."
+            f"The progress file {self.path} isn't valid ({error}). "
+            f"It was renamed to {aside}. {advice}"
         )
 
-    def _write(self) -> None:
+    def _write(self, data: dict) -> None:
         """Replace the file atomically, so that no process reads half of it."""
         fresh = self.path.with_name(f"progress.{os.getpid()}.tmp")
         try:
             with open(fresh, "w", encoding="utf-8") as file:
-                json.dump(self._data, file, indent=1)
+                json.dump(data, file, indent=1)
                 file.write("\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -189,15 +191,38 @@ def _exclusive(descriptor: int) -> Iterator[None]:
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 
-def _check_shape(data: object) -> None:
-    """Raise ValueError unless the data has the structure that this module reads."""
+def _sound(data: object) -> tuple[dict, str]:
+    """Return the data without what this module can't read, and the first thing it can't.
+
+    Raises ValueError if that is all of it.
+    """
     lessons = data.get("lessons") if isinstance(data, dict) else None
     if not isinstance(lessons, dict):
         raise ValueError("it has no lessons")
-    for slug, tasks in lessons.items():
-        entries = tasks.values() if isinstance(tasks, dict) else [None]
-        if not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"{slug} isn't a table of tasks")
+    wrong = []
+    if not isinstance(data.get("current", ""), str):
+        wrong.append("the current lesson isn't a name")
+        del data["current"]
+    for slug, tasks in list(lessons.items()):
+        if not isinstance(tasks, dict):
+            wrong.append(f"{slug} isn't a table of tasks")
+            del lessons[slug]
+            continue
+        for name, entry in list(tasks.items()):
+            if why := _fault_of(entry):
+                wrong.append(f"{slug}, {name}: {why}")
+                del tasks[name]
+    return data, wrong[0] if wrong else ""
+
+
+def _fault_of(entry: object) -> str:
+    """Return what is wrong with the entry of a task, or ""."""
+    if not isinstance(entry, dict):
+        return "it isn't an object"
+    hints, passed = entry.get("hints", 0), entry.get("passed", "")
+    if type(hints) is not int or hints < 0:
+        return "`hints` isn't a number from 0"
+    return "" if isinstance(passed, str) else "`passed` isn't a time"
 
 
 def _mark_passed(data: dict, slug: str, passed: list[str]) -> None:

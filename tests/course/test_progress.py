@@ -93,6 +93,34 @@ def test_an_invalid_file_is_renamed_and_reported(tmp_path, lessons, text):
     assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
 
 
+WRONG = ['{"hints": -5}', '{"hints": true}', '{"hints": 1e9}', '{"passed": 5}', "[]", "null"]
+
+
+@pytest.mark.parametrize("entry", WRONG)
+def test_an_invalid_entry_is_set_aside_and_the_rest_is_kept(tmp_path, lessons, entry):
+    text = f'{{"lessons": {{"01_rest": {{"read": {entry}, "create": {{"passed": "2026"}}}}}}}}'
+    write(tmp_path / ".course" / "progress.json", text)
+    said: list[str] = []
+
+    progress = Progress(tmp_path, said.append)
+
+    assert progress.hints("01_rest", "read") == 0
+    assert Progress(tmp_path, silent).passed("01_rest") == {"create"}
+    [aside] = (tmp_path / ".course").glob("progress.unreadable-*.json")
+    assert aside.read_text("utf-8") == text
+    assert "01_rest, read: " in said[0]
+    assert said[0].endswith("The rest of it is kept.")
+
+
+@pytest.mark.parametrize("current", ["5", "[]", "null", "{}"])
+def test_a_current_lesson_that_is_no_name_is_set_aside(tmp_path, lessons, current):
+    write(tmp_path / ".course" / "progress.json", f'{{"lessons": {{}}, "current": {current}}}')
+    said: list[str] = []
+
+    assert Progress(tmp_path, said.append).current(lessons) == lessons[0]
+    assert len(said) == 1
+
+
 def test_a_file_that_is_not_utf_8_is_renamed(tmp_path, lessons):
     (tmp_path / ".course").mkdir()
     (tmp_path / ".course" / "progress.json").write_bytes(b"\xff\xfe{}")
