@@ -2,7 +2,7 @@
 
 Four rules, and each looks at what is there, so that a broken or interrupted try is taken up again:
 
-0. A Python that a variable has changed starts again without it: environment.py says what passes.
+0. If a variable has changed this Python, it starts again without it: see environment.py.
 1. A Python that has every pinned package runs the course, whichever Python it is.
 2. The Python of `.venv` installs what it lacks.
 3. Any other makes `.venv`, unless the one that is there starts, and goes on inside it.
@@ -27,7 +27,7 @@ def ready() -> None:
 
     try:
         if any(map(environment.changes_python, os.environ)):
-            venv.go_on(sys.executable)  # What they changed at its start stays changed.
+            venv.go_on(sys.executable)  # Python has read them at its start.
         if packages.missing():
             if not venv.inside():
                 if not venv.starts():

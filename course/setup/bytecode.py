@@ -1,7 +1,7 @@
-"""Compile what commands and graders import, once, so that no start has to.
+"""Compile what commands and graders import, once, so that they start fast.
 
-Someone may have told Python to write no bytecode, and a process that runs learners' code writes
-none. What only the site needs, about half of it all, is compiled when it is first used.
+`PYTHONDONTWRITEBYTECODE` may be set, and a process that runs learners' code never writes bytecode.
+The other half of the packages, which only the site needs, is compiled on its first use.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import sys
 
 from course.setup import environment
 
-# Half of them each for a core of its own. `.*` stands for all modules of a package.
+# Two halves, compiled at the same time. `.*` means all modules of a package.
 IMPORTED = (
     "click psutil pytest _pytest.* hypothesis jsonschema watchfiles yaml rich.live rich.markdown "
     "rich.progress rich.syntax rich.table",
@@ -30,7 +30,7 @@ for name in sys.argv[1:]:
 
 
 def write() -> None:
-    """Compile them. Where that is not possible each start does, as Python always would."""
+    """Compile them. If that fails, Python compiles them at each start."""
     nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     with contextlib.ExitStack() as running, contextlib.suppress(OSError):
         for names in IMPORTED:

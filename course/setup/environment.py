@@ -1,8 +1,8 @@
 """Which environment variables pass, and to which process.
 
-A variable can change what code does, so only those named here pass. `PYTHONPATH` may hold another
-project's packages, `PYTHONWARNINGS` may turn a warning into an error, and `HTTP_PROXY` may send
-a request for this machine elsewhere.
+A variable can change what code does, so only those named here pass. `PYTHONPATH` may contain
+another project's packages, `PYTHONWARNINGS` may turn a warning into an error, and `HTTP_PROXY`
+may send a request for this machine to a proxy.
 
 | process | what passes |
 |---|---|
@@ -60,8 +60,8 @@ OURS = names("COURSE_PATIENCE COURSE_NO_FORK")
 def changes_python(name: str) -> bool:
     """Return whether a variable changes what a command's Python does, and so must not pass.
 
-    Python's own names have no underscore, apart from a few that change nothing of this kind;
-    `PYTHON_VERSION` and the like belong to container images.
+    Python's own names have no underscore, apart from a few that don't change what code does.
+    Container images set others, such as `PYTHON_VERSION`.
     """
     python = name.startswith("PYTHON") and name[6:7].isalpha()
     return python and name not in SHOWN | KEPT
@@ -80,8 +80,8 @@ def for_setup(here: Mapping[str, str] = os.environ, **settings: str) -> dict[str
 def for_program(here: Mapping[str, str] = os.environ, **settings: str) -> dict[str, str]:
     """Return the environment of a grader, of learners' code and of the programs that serve it.
 
-    They talk to this machine alone, and with `NO_PROXY` they do so also where the system itself
-    names a proxy, as macOS and Windows do.
+    These processes connect only to this machine. macOS and Windows may name a proxy in the system's
+    own settings, so `NO_PROXY` is set.
     """
     return _only(SYSTEM | KEPT | OURS, here) | {"NO_PROXY": "*"} | settings
 

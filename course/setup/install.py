@@ -1,6 +1,6 @@
 """Make `.venv` and install into it what requirements.txt pins: once, and after an update.
 
-Only the standard library is here yet. uv installs the packages, or pip where uv cannot.
+Only the standard library is available. uv installs the packages, or pip if uv can't.
 """
 
 import contextlib
@@ -94,7 +94,7 @@ def install() -> None:
 
 
 def finish() -> None:
-    """Do what is left of a set-up that was cut off when all packages were there."""
+    """Complete a set-up that was interrupted after the last package was installed."""
     with contextlib.suppress(OSError), lock():
         _finish()
 
@@ -124,14 +124,14 @@ def _install(count: int) -> None:
 
 
 def _remove_unfinished() -> None:
-    """Remove the traces of packages whose installing was cut off, which pass for whole ones."""
+    """Remove the traces of packages that were only partly installed: pip takes them for whole."""
     for _, _, path in packages.dist_infos(sysconfig.get_path("purelib")):
         if not packages.is_whole(path):
             shutil.rmtree(path)
 
 
 def _finish() -> None:
-    """Do what comes after installing. The folder goes last: it says that this is to be done."""
+    """Do what follows installing. The folder is removed last: it shows that this is still to do."""
     if os.path.exists(SCRATCH):
         bytecode.write()
         unused.remove()
@@ -139,17 +139,17 @@ def _finish() -> None:
 
 
 def _hidden() -> str:
-    """Return why packages are missing although they were installed: Python finds others first."""
+    """Return why packages are still missing after installing: Python finds others first."""
     name = packages.missing()[0]
     version, path = packages.found().get(name, ("", ""))
     if not path or path.startswith(VENV + os.sep):
         return (
-            f"The course's packages were installed, but {name} is not found in the version that "
-            f"requirements.txt pins. Delete {VENV}, {AGAIN}"
+            f"The course's packages were installed, but Python still doesn't find {name} "
+            f"{packages.pins()[name]}. Delete {VENV}, {AGAIN}"
         )
     return (
         f"The course's packages were installed, but Python finds {name} {version} in "
-        f"{os.path.dirname(path)} before them. Remove that folder from Python's path, {AGAIN}"
+        f"{os.path.dirname(path)} first. Remove that folder from Python's path, {AGAIN}"
     )
 
 

@@ -1,4 +1,4 @@
-"""pip: it installs uv, it installs everything where uv can't, and its settings say from where."""
+"""pip: it installs uv, and everything if uv can't. Its settings name the package indexes."""
 
 import ast
 import contextlib
@@ -14,8 +14,8 @@ from course.setup import environment, packages, tool
 from course.setup.progress import Progress
 from course.setup.venv import SCRATCH
 
-# The settings that pass: they say from where packages come, and how they are reached. All others,
-# such as `user`, `target` and `require-virtualenv`, say where to, and that is for us to say.
+# The settings that pass: where packages come from, and how to reach it. The others don't pass.
+# Some of them, such as `user` and `target`, would install to another place.
 PASSING = environment.names(
     """
     index-url extra-index-url no-index find-links trusted-host proxy cert client-cert timeout
@@ -63,7 +63,7 @@ def install(settings: Settings, progress: Progress) -> None:
 def install_alone(requirement: str, folder: str, settings: Settings, progress: Progress) -> None:
     """Install one package's wheel into a folder of its own. Raises Failed."""
     options = ["--no-deps", "--only-binary", ":all:", "--no-compile", "--target", folder]
-    once = {**settings, "retries": "1"}  # It can be done without.
+    once = {**settings, "retries": "1"}  # pip can do without uv.
     command = _python(*_command(progress), "install", *QUIET, *options, requirement)
     tool.run(command, _environment(once), progress)
 
@@ -71,9 +71,9 @@ def install_alone(requirement: str, folder: str, settings: Settings, progress: P
 def settings(progress: Progress) -> dict[str, str]:
     """Return what a person has set for their pip, by the options' names. Raises Failed."""
     found: dict[str, str] = {}
-    # A variable such as PIP_QUIET would hide them. What the variables set is read below.
+    # Variables are read below. Here, one such as PIP_QUIET would hide what is listed.
     where = {name: os.environ[name] for name in ("PIP_CONFIG_FILE",) if name in os.environ}
-    # ... as would `quiet` in a file, unless it is outweighed.
+    # -vvv outweighs `quiet` in a file.
     command = _python(*_command(progress), "-vvv", "--disable-pip-version-check", "config", "list")
     listed = tool.run(command, environment.for_setup(**_temporary(), **where), progress)
     for section in SECTIONS:

@@ -1,4 +1,4 @@
-"""What a person sees of the set-up. It is ASCII, which any terminal shows, and goes to stderr."""
+"""Show the progress of the set-up, on stderr, and in ASCII, which every terminal can show."""
 
 import os
 import queue

@@ -1,4 +1,4 @@
-"""Run pip or uv to its end: closed off, shown in short, and never left behind."""
+"""Run pip or uv, and show its progress. Whatever interrupts the command ends it too."""
 
 import contextlib
 import signal

@@ -1,8 +1,8 @@
-"""The parts of the packages that the course has no use for: a fifth of the space in `.venv`.
+"""The parts of packages that the course doesn't use: a sixth of the space in `.venv`.
 
-The theme brings 14,000 icons, each a file of its own, and Babel the calendars of 1,100 locales. A
-package is as whole without them: it finds them by name, when a page asks for one. Someone who
-installs requirements.txt by hand has them all, and the course is the same.
+The theme has thousands of icons, each in a file, and Babel has the data of a thousand locales. Both
+look a file up by its name only when a page needs it, so they work without the others. If you
+install requirements.txt by hand, they are all there, and the course works the same.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ USED = {
 
 
 def remove() -> None:
-    """Remove them from this Python, which is that of `.venv`."""
+    """Remove them from this Python's packages. It must be the Python of `.venv`."""
     for folder, used in USED.items():
         whole = os.path.join(sysconfig.get_path("purelib"), folder)
         for path, _, names in os.walk(whole):

@@ -1,6 +1,6 @@
-"""uv: it installs everything in a fraction of pip's time, and leaves with its cache.
+"""uv: it installs everything in a fraction of pip's time. It is removed afterwards, with its cache.
 
-It doesn't read pip's settings, so they are translated. Wherever uv fails, pip does the work.
+It doesn't read pip's settings, so they are translated. If uv fails, pip does the work.
 """
 
 import os
@@ -35,13 +35,13 @@ VARIABLES = {
     "default-timeout": ("UV_HTTP_TIMEOUT",),
     "retries": ("UV_HTTP_RETRIES",),
 }
-# Settings that mean nothing to it: its cache is its own, and it takes wheels where there are any.
+# Settings that uv doesn't need: it has a cache of its own, and prefers wheels.
 IDLE = {"prefer-binary", "cache-dir", "no-cache-dir", "use-deprecated"}
 TRUE = {"1", "true", "yes", "on", "y", "t"}
 
 
 class Untranslated(Exception):
-    """uv has no word for a setting of pip's."""
+    """uv has no option for a setting of pip's."""
 
 
 def install(settings: pip.Settings, progress: Progress) -> None:
@@ -64,7 +64,7 @@ def translated(settings: pip.Settings) -> tuple[list[str], dict[str, str]]:
 
     Raises Untranslated.
     """
-    # To pip all indexes are one; to uv the first that has a package has the last word.
+    # pip looks in all indexes for a version; uv would stop at the first that has the package.
     options, variables = ["--index-strategy", "unsafe-best-match"], _certificates(os.environ)
     for name, value in settings.items():
         if name in OPTIONS:
@@ -86,7 +86,7 @@ def _values(name: str, value: str) -> list[str]:
 
 
 def _certificates(here: Mapping[str, str]) -> dict[str, str]:
-    """Return the variable for the certificates that pip would take: it knows two other names."""
+    """Return the variable for the certificates that pip would use: pip knows two other names."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if here.get(name):
             return {"SSL_CERT_FILE": here[name]}
@@ -94,7 +94,7 @@ def _certificates(here: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fetch(settings: pip.Settings, progress: Progress) -> None:
-    """Install uv where it can be thrown away, whole or not at all."""
+    """Install uv into a folder of its own, completely or not at all."""
     begun = f"{HOME}.begun"
     shutil.rmtree(begun, ignore_errors=True)
     shutil.rmtree(HOME, ignore_errors=True)
@@ -111,8 +111,8 @@ def _pip_install(*arguments: str) -> list[str]:
 def _reader(progress: Progress):
     """Return what shows in short what uv says.
 
-    It names the large packages when their downloads begin and end, and leaves the others out.
-    Those that are done have a folder each in its cache.
+    uv names only large packages, when a download begins and ends. Each package that has arrived
+    has a folder in uv's cache.
     """
     coming: list[str] = []
 

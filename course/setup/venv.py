@@ -14,7 +14,7 @@ from course.setup.packages import ROOT
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
 STARTED = os.path.join(VENV, "course-started")
-SCRATCH = os.path.join(VENV, "course-setup")  # what the set-up needs; it ends with it
+SCRATCH = os.path.join(VENV, "course-setup")  # removed at the end of the set-up
 
 
 def inside() -> bool:

@@ -175,7 +175,7 @@ def test_packages_that_python_does_not_find_after_installing_are_named(set_up, t
     assert (run.status, run.stdout) == (2, "")
     assert run.stderr.splitlines()[-1] == (
         f"The course's packages were installed, but Python finds tiny 9 in {tmp_path / 'other'} "
-        "before them. Remove that folder from Python's path, then run the same command again."
+        "first. Remove that folder from Python's path, then run the same command again."
     )
 
 
