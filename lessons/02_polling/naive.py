@@ -1,4 +1,4 @@
-"""A first try at polling: request the whole room again and again."""
+"""A first attempt at polling: request the whole room repeatedly."""
 
 import sys
 import time
