@@ -364,6 +364,8 @@ def _short_folder() -> str:
         with contextlib.suppress(OSError):
             folder = tempfile.mkdtemp(prefix="course-", dir=base)
             if len(os.fsencode(folder)) < LONGEST_FOLDER:
+                if os.geteuid() == 0:
+                    os.chmod(folder, 0o711)  # A learner's process may be another user's.
                 return folder
             os.rmdir(folder)
     raise OSError(f"The path of the temporary folder {tempfile.gettempdir()} is too long")

@@ -3,13 +3,14 @@
 The other tasks are still graded, nothing is earned that was not shown, and nothing is left behind.
 """
 
+import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -371,3 +372,40 @@ def test_a_template_that_it_kills_is_there_for_the_next_check(engine, folder):
     (folder / "app.py").write_text(right, "utf-8")
 
     assert passed(grade(engine, folder, "create")) == ["create"]
+
+
+LOOK_AROUND = """
+import os
+assert os.getuid() != 0
+parent = os.getppid()
+grandparent = int(open(f"/proc/{parent}/stat").read().rpartition(")")[2].split()[1])
+for act in (lambda pid: os.listdir(f"/proc/{pid}/fd"), lambda pid: os.kill(pid, 0)):
+    for pid in (parent, grandparent):
+        try:
+            act(pid)
+        except PermissionError:
+            continue
+        raise RuntimeError(f"process {pid} can be reached")
+"""
+
+
+def nobody_can_run_python() -> bool:
+    """Return whether this is root, and another user can start this Python with its packages."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or sys.platform != "linux":
+        return False
+    command = [sys.executable, "-c", "import flask"]
+    with suppress(OSError):
+        return subprocess.run(command, cwd="/", capture_output=True, user="nobody").returncode == 0
+    return False
+
+
+@pytest.mark.skipif(not nobody_can_run_python(), reason="This isn't root, or Python is root's own")
+def test_as_root_their_code_is_another_users_who_reaches_no_process_of_the_grader(folder):
+    at_top(folder, LOOK_AROUND)
+    with tempfile.TemporaryDirectory(dir="/tmp") as place, Engine(["01_rest"]) as engine:
+        os.chmod(place, 0o755)
+        shutil.copytree(folder, Path(place, "01_rest"))
+
+        result = grade(engine, Path(place, "01_rest"))
+
+    assert passed(result) == ALL
