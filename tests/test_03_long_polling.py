@@ -170,12 +170,16 @@ def test_a_message_right_after_a_later_check_is_not_lost(room):
     room.settle_looks(2)
 
     posts = [begin(lambda: room.post(LONG))]
-    room.give_time("pauses the board right after check 3, for a message that ada didn't ask for")
+    room.give_time(
+        f"pauses the board right after check 3: ada asked for ids above {after}; "
+        f"message {after} woke her too early"
+    )
     posts.append(room.post_meanwhile())
     room.let_go()
 
     news = [m for m in map(room.answered, posts) if m["id"] > after]
-    room.expect_news(asked, news, "bob's next message for ada, although it followed check 3")
+    expected = "bob's next message for ada. Did the wait end although look() found nothing?"
+    room.expect_news(asked, news, expected)
 
 
 @task("lost")

@@ -212,7 +212,7 @@ class Server:
 
     def unmet(self, expected: str, got: str, seconds: float) -> Unmet:
         """Return what to raise when nothing came for so long: why, and where the app is."""
-        trouble = self.trouble(f"It did not come within {seconds * PATIENCE:g} s")
+        trouble = self.trouble(f"It didn't arrive within {seconds * PATIENCE:g} s")
         return Unmet(expected, f"{got}. {trouble}", where=trouble.where)
 
 

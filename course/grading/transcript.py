@@ -84,6 +84,8 @@ def _cut(line: WireLine, width: int, whole: bool) -> WireLine:
 
 def body_in_words(body: bytes, content_type: str = "") -> str:
     """Return a body as one line: JSON without its line breaks, a text's words, a page's size."""
+    if not body:
+        return ""
     if "html" in content_type:  # Flask's error pages say what the status says.
         return f"({len(body):,} bytes of HTML)"
     text = body.decode("utf-8", "replace")
