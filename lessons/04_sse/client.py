@@ -15,7 +15,7 @@ import urllib3
 CONNECT = 10.0  # seconds, after which an attempt to connect fails
 SILENCE = 45.0  # seconds without a byte, three heartbeats of the board
 LONGEST = 86_400_000  # milliseconds, the maximum of a pause: one day
-LINE_END = re.compile("\r\n|\r|\n")  # the only line ends of an event stream
+LINE_END = re.compile("\r\n|\r|\n")  # the only line endings of an event stream
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Parser:
         self.retry = retry  # milliseconds to wait before reconnecting
         # It keeps an incomplete character until the rest arrives, and removes a byte order mark.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._rest = ""  # the start of a line whose end hasn't arrived
+        self._rest = ""  # an incomplete last line
         self._after_cr = False  # whether an LF that comes next belongs to the last line
         self._name, self._data, self._id = "", [], last_id  # of the current event
 

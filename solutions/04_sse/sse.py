@@ -9,13 +9,13 @@ from store import Store
 from waiting import News
 
 PAGE = 200  # the most messages to read from the store at once
-LINE_END = re.compile("\r\n|\r|\n")  # the only line ends of an event stream
+LINE_END = re.compile("\r\n|\r|\n")  # the only line endings of an event stream
 
 
 def event(data: str, event_id: int) -> str:
     """Return one event of the type `message`: lines of fields, then a blank line.
 
-    `data` may be any text. The client receives it unchanged, but with "\\n" for each line end.
+    `data` may be any text. The client receives it unchanged, but with "\\n" for each line ending.
     """
     # --8<-- [start:format] Return `event`, `id`, a `data` field for each line, and a blank line.
     lines = "".join(f"data: {line}\n" for line in LINE_END.split(data))
