@@ -1,4 +1,4 @@
-"""Send messages to an echo server with the library `websockets`, and print the replies."""
+"""Send messages to an echo server with the `websockets` library, and print the replies."""
 
 import sys
 

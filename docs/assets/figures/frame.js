@@ -10,7 +10,7 @@
 
   const masked = (payload, key) => payload.map((byte, place) => byte ^ key[place % 4]); // section 5.3
 
-  /** Returns the bytes of a frame. A client gives a key, a server null. */
+  /** Returns a frame's bytes. A client gives a key, a server null. */
   function encode(opcode, payload, fin = true, key = null) {
     const size = payload.length;
     const [short, more] = size < 126 ? [size, 0] : size < 65536 ? [126, 2] : [127, 8];
@@ -31,7 +31,7 @@
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
   }
 
-  /** Reads the header at the start of `bytes`: its parts, and the rule that it breaks. */
+  /** Reads the header at the start of `bytes`: its parts, and the rule it breaks. */
   function head(bytes, client) {
     const [first, second] = bytes, opcode = first & 15, short = second & 127, reserved = (first >> 4) & 7;
     const fin = first > 127, mask = second > 127, more = { 126: 2, 127: 8 }[short] ?? 0;
@@ -46,7 +46,7 @@
       part("length", 1, 2, `·${bits(short, 7).replace(/.../, "$& ")}`, more ? `the next ${more} bytes hold it` : `${short} bytes of payload`, "length"),
     ];
     if (whole && more) parts.push(part("longer length", 2, 2 + more, hex(wide), `${length} bytes of payload`, "length"));
-    if (whole && mask) parts.push(part("key", size - 4, size, hex(bytes.slice(size - 4, size)), "random, new for each frame", "key"));
+    if (whole && mask) parts.push(part("masking key", size - 4, size, hex(bytes.slice(size - 4, size)), "random, new for each frame", "key"));
     const problem = [
       [reserved, "a reserved bit is set without an extension"],
       [!KINDS[opcode], `opcode ${opcode} is unknown`],

@@ -51,15 +51,15 @@
     const missing = [
       ["the method GET", words[0] === "GET"],
       ["HTTP/1.1", words[2] === "HTTP/1.1"],
-      ["one Host", values("Host").length === 1],
+      ["a Host", values("Host").length],
       ["Upgrade: websocket", has("Upgrade", "websocket")],
       ["Connection: Upgrade", has("Connection", "upgrade")],
       ["one Sec-WebSocket-Key, 16 bytes in base64", !more.length && /^[A-Za-z0-9+/]{22}==$/.test(key)],
-      ["one Sec-WebSocket-Version", versions.length === 1],
+      ["a Sec-WebSocket-Version", versions.length],
     ].find(([, there]) => !there);
     const refused = (status, why, headers = []) => ({ status, why, headers: ["Connection: close", ...headers] });
     if (missing) return refused(400, `the request must have ${missing[0]}`);
-    if (versions[0] !== "13") return refused(426, "the only version is 13", ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]);
+    if (versions.length > 1 || versions[0] !== "13") return refused(426, "the only version is 13", ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]);
     if (origin !== undefined && !origins.includes(origin)) return refused(403, `the origin ${origin} isn't allowed`);
     const protocol = list("Sec-WebSocket-Protocol").find((each) => protocols.includes(each));
     const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept(key)}`];
