@@ -25,7 +25,7 @@ CLOCK = Path(__file__).parent / "probes" / "clock.py"
 STREAM = {"Content-Type": "text/event-stream"}
 EARLY = 0.9  # The clock may be coarse: this part of a wait is enough.
 LATE = 1.01  # What a client asks to sleep may be rounded.
-ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends to str.splitlines(), not to a stream
+ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line endings to str.splitlines(), not to a stream
 MANY = 450  # messages, more than two pages of the store
 GUESTS = 60  # clients that disconnect
 MODULES = ["app", "sse", "waiting", "store"]  # where a board may wait
@@ -416,6 +416,14 @@ def test_the_bytes_may_be_cut_anywhere(stage):
 
 
 @task("client")
+def test_an_empty_call_changes_nothing(stage):
+    chunks = [b"", b"data: a\r", b"", b"\ndata: b\n\n"]
+    for made in fed(stage, chunks):
+        got = [event for events in made["events"] for event in events]
+        expect_each(got, [["message", "a\nb", ""]], "the events of feed(), [type, data, last id]")
+
+
+@task("client")
 def test_nothing_else_ends_a_line(stage):
     expect_events(stage, lines(f"data: a{ODD}b", ""), [["message", f"a{ODD}b", ""]])
 
@@ -525,10 +533,12 @@ def test_an_incomplete_event_is_not_returned_and_its_id_is_not_used(stage):
 
 
 @task("client")
-def test_retry_is_ascii_digits(stage):
+def test_retry_is_at_most_nine_ascii_digits(stage):
     bad = ["retry: 1.5", "retry: -5", "retry: +5", "retry: ٣", "retry:  5", "retry: 5 s", "retry"]
 
     expect_events(stage, lines(*bad, ""), [], retry=3000)
+    for digits in ("1000000000", "9" * 5000):
+        expect_events(stage, lines(f"retry: {digits}", ""), [], retry=3000)
     for retry in (stage.random.randrange(100, 10**6), 0, 999999999):
         expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
 
