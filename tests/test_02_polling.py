@@ -13,6 +13,7 @@ from itertools import pairwise
 import pytest
 
 from course.grading import Answer, Program, expect, task
+from course.grading.expect import Unmet
 from course.grading.scripted import (
     CUT,
     EARLY,
@@ -616,8 +617,15 @@ def test_predict_holds_for_any_interval_and_rate(stage):
 
 def printed(program: Program, count: int) -> list[dict]:
     """Wait until the client has printed this many messages. Returns all that it printed."""
+    try:
+        lines = program.lines(count)
+    except Unmet as unmet:
+        # The given loop of show() isn't to blame.
+        if "in show" in program.err and "'NoneType' object is not iterable" in program.err:
+            unmet.got = "None from poll(). It must return a list."
+        raise
     messages = []
-    for line in program.lines(count):
+    for line in lines:
         try:
             messages.append(json.loads(line))
         except ValueError:
