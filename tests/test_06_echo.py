@@ -251,7 +251,7 @@ def test_an_exception_touches_no_other_connection(stage):
 # gone
 
 
-@task("gone", "Nothing is left of a client that has disconnected", points=3, needs="crash")
+@task("gone", "Everything that a disconnected client used is released", points=3, needs="crash")
 def test_nothing_is_left_of_clients_that_vanish(stage):
     server = stage.serve()
     before = server.census()

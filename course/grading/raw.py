@@ -131,7 +131,7 @@ class Raw:
             raise Unmet(f"{expected} of at most {LARGEST_IN_WORDS}", got) from None
         except (ProtocolError, RuntimeError) as error:
             left = bytes(self._reader.buffer)
-            self._wire.received(self.who, f"what is no frame of a server: {error} {in_hex(left)}")
+            self._wire.received(self.who, f"bytes that aren't a server's frame: {error} {in_hex(left)}")
             raise Unmet(expected, f"what no server may send: {error}") from None
 
     def _receive(self, deadline: float) -> None:

@@ -243,7 +243,7 @@ class Socket:
             return "the end of the connection, without a close frame (1006)"
         http = self._connection.socket.http
         what = "something" if http.startswith(HTTP + b"1 101") else _start_of(http)
-        return f"{what}, which is no frame, so {closed.sent.code} ({closed.sent.reason})"
+        return f"{what}, which isn't a frame, so {closed.sent.code} ({closed.sent.reason})"
 
     def half_close(self) -> None:
         """End our half of TCP without a close frame, as a program that ends does; go on reading."""

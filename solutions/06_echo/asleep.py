@@ -1,4 +1,4 @@
-"""Open five connections, send bye on each, and answer nothing after it: `asleep.py PORT`."""
+"""Open five connections, send bye on each, then stop responding: `asleep.py PORT`."""
 
 import os
 import socket
@@ -22,8 +22,8 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"There is no server on port {sys.argv[1]}: {error}. Start it first.")
     end = time.monotonic() + SECONDS
-    let_go = sum(has_ended(client, end) for client in clients)
-    print(f"The server has let go of {let_go} of {len(clients)}.")
+    released = sum(has_ended(client, end) for client in clients)
+    print(f"The server has released {released} of {len(clients)} clients.")
 
 
 def open_and_say_bye(port: int) -> socket.socket:
