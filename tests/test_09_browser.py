@@ -14,7 +14,7 @@ import pytest
 from course.grading import Server, Stage, expect, task
 from course.grading.browser import Browser, Tab
 from course.grading.expect import shown
-from course.grading.waiting import eventually
+from course.grading.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.busy  # A browser has its own work to do while a test waits for it.
 
@@ -597,6 +597,7 @@ class Room:
             lambda: self.probe("members", self.name) == sorted(names),
             f"the server to have {', '.join(names) or 'no member'} in the room",
             lambda: self.probe("members", self.name) or "no member",
+            3 * SECONDS,  # Chromium may send the close of a page that it caches late.
         )
 
 
