@@ -444,12 +444,11 @@ def test_an_id_is_remembered_after_a_reconnect_and_a_restart(stage, server):
     again = post(enter(server, "ada", room), "1", text)
     server.kill()
     ada = enter(stage.serve(), "ada", room)
-    changed = ask(ada, "post", "1", text=stage.text())
+    expect_conflict(ada, "1", stage.text())
     later = post(ada, "1", text)
 
     expect(again == first, f"after the reconnect {json.dumps(first)}", again)
     expect(later == first, f"after the restart {json.dumps(first)}", later)
-    expect_error(changed, "conflict", "1")
     expect(listed(ada) == [first], "one message in the room", listed(ada))
 
 
@@ -460,9 +459,7 @@ def test_an_id_that_was_used_for_another_text_or_room_is_a_conflict(stage, serve
     first = post(ada, "1", text)
 
     for tab, changed in ((ada, stage.text()), (elsewhere, text), (ada, f"{text} "), (ada, "x")):
-        reply = ask(tab, "post", "1", text=changed)
-
-        expect_error(reply, "conflict", "1")
+        expect_conflict(tab, "1", changed)
         expect_served(tab, "next")
     again, found = post(ada, "1", text), listed(ada) + listed(elsewhere)
     expect(again == first, f"the first message again, {json.dumps(first)}", again)
@@ -805,6 +802,16 @@ def expect_error(reply: object, code: str, *ids: str | None) -> str:
     met = isinstance(detail, str) and bool(detail.strip())
     expect(met, "a detail that says what is wrong", reply)
     return detail
+
+
+def expect_conflict(socket: Socket, request_id: str, text: str) -> None:
+    """Assert that a post with an id that was used before is refused."""
+    try:
+        reply = ask(socket, "post", request_id, text=text)
+    except Unmet as unmet:
+        next = "If add() raised Conflict, catch it in post() and refuse it."
+        raise Unmet('an error with the code "conflict"', unmet.got, next) from None
+    expect_error(reply, "conflict", request_id)
 
 
 def kept(stage: Stage, room: str, author: str) -> dict:

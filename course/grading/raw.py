@@ -1,6 +1,6 @@
 """People with a TCP connection: bytes as they are, right or wrong, and the frames that come back.
 
-The frames are read by the library `websockets`, which refuses what no server may send.
+The frames are read by the `websockets` library, which refuses what no server may send.
 """
 
 import contextlib
@@ -131,7 +131,8 @@ class Raw:
             raise Unmet(f"{expected} of at most {LARGEST_IN_WORDS}", got) from None
         except (ProtocolError, RuntimeError) as error:
             left = bytes(self._reader.buffer)
-            self._wire.received(self.who, f"bytes that aren't a server's frame: {error} {in_hex(left)}")
+            what = f"bytes that aren't a server's frame: {error} {in_hex(left)}"
+            self._wire.received(self.who, what)
             raise Unmet(expected, f"what no server may send: {error}") from None
 
     def _receive(self, deadline: float) -> None:

@@ -101,7 +101,7 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
 
 def post(session: Session, request: dict) -> dict:
     """Store a message, once for each request id of its author. The reply contains the message."""
-    # TODO(ack): Store the `text`; return an `ack`, or refuse a `Conflict` as `conflict`.
+    # TODO(ack): Store the `text`; return an `ack`. For *again*, refuse a `Conflict`.
     ...
     # END(ack)
 

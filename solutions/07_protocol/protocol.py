@@ -119,7 +119,7 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
 # --8<-- [end:validate-fields]
 def post(session: Session, request: dict) -> dict:
     """Store a message, once for each request id of its author. The reply contains the message."""
-    # --8<-- [start:ack] Store the `text`; return an `ack`, or refuse a `Conflict` as `conflict`.
+    # --8<-- [start:ack] Store the `text`; return an `ack`. For *again*, refuse a `Conflict`.
     text = string(request, "text", MAX_TEXT)
     try:
         message = session.store.add(session.room, session.author, text, request["id"])
