@@ -171,13 +171,25 @@ class Course:
         for path in self.packages.glob("tiny*"):
             shutil.rmtree(path)
 
-    def bring_uv(self, fault: str = "") -> None:
-        """Write the wheel of a uv that executes the statements `fault` before it does its work."""
-        code = FAKE_UV.format(
-            python=BARE, told=str(self.root.parent / "told"), fault=textwrap.dedent(fault)
-        )
-        program = "uv.data/scripts/uv".replace("uv.data", UV.replace("==", "-") + ".data")
-        wheel(self.wheels, "uv", UV.partition("==")[2], {program: code})
+    def bring_uv(self) -> None:
+        """Write the wheel of the tests' uv."""
+        name, _, version = UV.partition("==")
+        program = f"{name}-{version}.data/scripts/uv"
+        wheel(self.wheels, name, version, {program: self._fake_uv("")})
+
+    def fetch_uv(self, fault: str = "", program: str = "") -> None:
+        """Put a uv where an earlier try has left it, since pip takes a second to fetch one.
+
+        It executes the statements `fault` before it does its work, or is another program.
+        """
+        path = self.scratch / "uv" / "bin" / "uv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(program or self._fake_uv(fault), "utf-8")
+        path.chmod(0o755)
+
+    def _fake_uv(self, fault: str) -> str:
+        told = str(self.root.parent / "told")
+        return FAKE_UV.format(python=BARE, told=told, fault=textwrap.dedent(fault))
 
     def lose_uv(self) -> None:
         """Remove the wheel of uv."""

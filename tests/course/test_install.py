@@ -131,7 +131,7 @@ def test_a_set_up_that_is_killed_at_any_step_goes_on(set_up, step):
 def test_a_package_that_uv_was_killed_in_is_installed_again(set_up, tmp_path):
     killed = tmp_path / "killed"
     set_up.forget_package()
-    set_up.bring_uv(
+    set_up.fetch_uv(
         f"""
         if not os.path.exists({str(killed)!r}):
             os.mkdir({str(killed)!r})

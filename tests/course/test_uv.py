@@ -5,7 +5,7 @@ import shutil
 import sys
 
 import pytest
-from little_setup import Course, refusal, wheel
+from little_setup import Course, refusal
 
 from course.setup import environment, pip, uv
 from course.setup.progress import Progress
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the tests' uv is a scri
 def to_set_up(set_up: Course) -> Course:
     """A course whose `.venv` lacks its package."""
     set_up.forget_package()
+    set_up.fetch_uv()
     return set_up
 
 
@@ -25,12 +26,14 @@ def installer(course: Course) -> str:
     return (course.packages / "tiny-1.0.dist-info" / "INSTALLER").read_text("utf-8").strip()
 
 
-def test_uv_installs_and_goes(to_set_up):
-    run = to_set_up.run()
+def test_uv_is_fetched_installs_and_is_removed(set_up):
+    set_up.forget_package()
+
+    run = set_up.run()
 
     assert run.told["tiny"] == "1.0"
-    assert installer(to_set_up) == "uv"
-    assert not to_set_up.scratch.exists()
+    assert installer(set_up) == "uv"
+    assert not set_up.scratch.exists()
 
 
 def test_pip_is_there_after_the_first_run(first_run):
@@ -129,10 +132,11 @@ def by_pip(course: Course, **variables: str) -> None:
     assert last.startswith("Set up in ")
 
 
-def test_where_there_is_no_uv_for_this_system_pip_does_the_work(to_set_up):
-    to_set_up.lose_uv()
+def test_where_there_is_no_uv_for_this_system_pip_does_the_work(set_up):
+    set_up.forget_package()
+    set_up.lose_uv()
 
-    by_pip(to_set_up)
+    by_pip(set_up)
 
 
 def test_where_uv_has_no_word_for_a_setting_pip_does_the_work(to_set_up):
@@ -150,28 +154,25 @@ def test_where_uv_has_no_word_for_a_setting_pip_does_the_work(to_set_up):
     ],
 )
 def test_where_uv_fails_pip_does_the_work(to_set_up, fault):
-    to_set_up.bring_uv(fault)
+    to_set_up.fetch_uv(fault)
 
     by_pip(to_set_up)
 
 
 def test_where_uv_does_not_start_pip_does_the_work(to_set_up):
-    name, _, version = uv.UV.partition("==")
-    program = f"{name}-{version}.data/scripts/uv"
-    wheel(to_set_up.wheels, name, version, {program: "#!/nowhere/python\n"})
+    to_set_up.fetch_uv(program="#!/nowhere/python\n")
 
     by_pip(to_set_up)
 
 
 def test_a_full_disk_is_told_at_once_and_what_took_the_room_is_removed(to_set_up):
-    to_set_up.bring_uv(
+    to_set_up.fetch_uv(
         "sys.exit('error: Failed to write to the distribution cache\\\\n'"
         "'  Caused by: No space left on device (os error 28)')"
     )
 
     assert refusal(to_set_up.run()).startswith("There is no room left on the disk: ")
     assert not to_set_up.scratch.exists()
-    to_set_up.bring_uv()
     assert to_set_up.run().told["tiny"] == "1.0"
 
 
@@ -179,9 +180,7 @@ def test_the_true_uv_understands_what_it_is_told(to_set_up):
     program = shutil.which("uv")
     if not program:
         pytest.skip("There is no uv on this machine's PATH.")
-    name, _, version = uv.UV.partition("==")
-    starter = f'#!/bin/sh\nexec {program} "$@"\n'
-    wheel(to_set_up.wheels, name, version, {f"{name}-{version}.data/scripts/uv": starter})
+    to_set_up.fetch_uv(program=f'#!/bin/sh\nexec {program} "$@"\n')
 
     run = to_set_up.run()
 
