@@ -41,11 +41,13 @@ def test_a_client_is_greeted_by_its_name_before_it_sends_anything(stage):
 
 @task("greet")
 def test_a_client_is_greeted_once(stage):
-    ada = enter(stage.serve(), "ada")
+    server = stage.serve()
 
-    ada.close(1000)
-
-    ada.expect_close(1000)
+    # A second greeting may be lost if the client closes first, so there are several clients.
+    for number in range(8):
+        client = enter(server, f"ada{number}")
+        client.close(1000)
+        client.expect_close(1000)
 
 
 # echo
