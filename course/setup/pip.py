@@ -60,12 +60,18 @@ def install(settings: Settings, progress: Progress) -> None:
     tool.run(command, _environment(settings), progress, read)
 
 
-def install_alone(requirement: str, folder: str, settings: Settings, progress: Progress) -> None:
-    """Install one package's wheel into a folder of its own. Raises Failed."""
-    options = ["--no-deps", "--only-binary", ":all:", "--no-compile", "--target", folder]
+def download(requirements: list[str], folder: str, settings: Settings, progress: Progress) -> None:
+    """Download wheels into a folder. Raises Failed."""
+
+    def read(line: str) -> None:
+        first, _, rest = line.strip().partition(" ")
+        if first == "Downloading" and ".metadata" not in rest:
+            progress.draw(f"{progress.stage}: {os.path.basename(rest).partition('-')[0]}")
+
+    options = ["--no-deps", "--only-binary", ":all:", "--dest", folder]
     once = {**settings, "retries": "1"}  # pip can do without uv.
-    command = _python(*_command(progress), "install", *QUIET, *options, requirement)
-    tool.run(command, _environment(once), progress)
+    command = _python(*_command(progress), "download", *QUIET, *options, *requirements)
+    tool.run(command, _environment(once), progress, read)
 
 
 def settings(progress: Progress) -> dict[str, str]:

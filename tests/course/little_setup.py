@@ -47,20 +47,20 @@ def given(option):
 {fault}
 prefix = os.path.dirname(os.path.dirname(given("--python")[0]))
 packages = glob.glob(os.path.join(prefix, "lib", "python*", "site-packages"))[0]
-wheels = [arguments[-1]]
+wheels = [each for each in arguments if each.endswith(".whl")]
+lines = arguments
 if given("-r"):
     lines = open(given("-r")[0], encoding="utf-8").read().splitlines()
-    pins = [line.strip().split("==") for line in lines if "==" in line]
-    folders = [urllib.request.url2pathname(urllib.parse.urlparse(url).path)
-               for url in given("--find-links")]
-    wheels = []
-    for name, version in pins:
-        file = name + "-" + version + "-*"
-        found = [w for f in folders for w in glob.glob(os.path.join(f, file))]
-        if not found:
-            sys.exit("error: Because " + name + " was not found, your requirements are "
-                     "unsatisfiable.")
-        wheels += found
+folders = [urllib.request.url2pathname(urllib.parse.urlparse(url).path)
+           for url in given("--find-links")]
+for name, version in [line.strip().split("==") for line in lines if "==" in line]:
+    stem = name.replace("-", "_") + "-" + version
+    if os.path.exists(os.path.join(packages, stem + ".dist-info")):
+        continue
+    found = [w for f in folders for w in glob.glob(os.path.join(f, stem + "-*"))]
+    if not found:
+        sys.exit("error: Because " + name + " was not found, your requirements are unsatisfiable.")
+    wheels += found
 print("Resolved", len(wheels), "packages in 1ms", flush=True)
 for wheel in wheels:
     print("Downloading", os.path.basename(wheel).split("-")[0], "(1.0MiB)", flush=True)
@@ -182,7 +182,7 @@ class Course:
 
         It executes the statements `fault` before it does its work, or is another program.
         """
-        path = self.scratch / "uv" / "bin" / "uv"
+        path = self.scratch / "fetched" / "uv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(program or self._fake_uv(fault), "utf-8")
         path.chmod(0o755)
