@@ -22,8 +22,8 @@ LOCK = os.path.join(ROOT, ".course", "setup.lock")
 
 AGAIN = "then run the same command again."
 NO_ROOM = (
-    f"There is no room left on the disk: the course's packages take about 300 MB in {VENV}, and "
-    f"150 MB more while they are installed. Free some, {AGAIN}"
+    f"There is no room left on the disk: the course's packages take about 260 MB in {VENV}, and "
+    f"up to 200 MB more while they are installed. Free some, {AGAIN}"
 )
 NOT_TRUSTED = (
     "The packages could not be downloaded, because the package index's certificate was not "
