@@ -214,6 +214,8 @@ def _take_on_posix(file: TextIO, wait: bool) -> bool:
         return False
     except OSError:
         pass  # Better no lock than no course.
+    # If only this command is killed, the tool that it has started keeps the lock to its own end.
+    os.set_inheritable(file.fileno(), True)
     return True
 
 

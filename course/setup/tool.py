@@ -42,6 +42,7 @@ def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Pop
     return subprocess.Popen(
         command,
         env=environment,
+        close_fds=False,  # It inherits the lock, and nothing else: all other files are closed.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -86,9 +86,10 @@ def _unpack(wheel: str, folder: str) -> None:
     """Take uv's program out of its wheel."""
     with zipfile.ZipFile(wheel) as archive:
         name = os.path.basename(PROGRAM)
-        entry = next(each for each in archive.infolist() if each.filename.endswith(f"/{name}"))
-        entry.filename = name
-        os.chmod(archive.extract(entry, folder), 0o755)
+        for entry in archive.infolist():
+            if entry.filename.endswith(f"/{name}"):
+                entry.filename = name
+                os.chmod(archive.extract(entry, folder), 0o755)
 
 
 def _local() -> list[str]:

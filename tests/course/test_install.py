@@ -145,6 +145,29 @@ def test_a_package_that_uv_was_killed_in_is_installed_again(set_up, tmp_path):
     assert set_up.run().told["tiny"] == "1.0"
 
 
+@posix_only
+def test_a_command_waits_for_a_uv_whose_command_was_killed(set_up, tmp_path):
+    set_up.forget_package()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    set_up.fetch_uv(
+        f"""
+        os.kill(os.getppid(), 9)
+        open({str(gate)!r}).close()
+        sys.stdout = open(os.devnull, "w")  # The command that has read it is gone.
+        """
+    )
+    assert set_up.start(BARE, "-m", "course").wait() == -signal.SIGKILL
+
+    process = set_up.start(BARE, "-m", "course")
+    line = process.stderr.readline()
+    gate.open("w").close()
+    run = done(process)
+
+    assert line == "Another command is setting up the course. Waiting for it ...\n"
+    assert (run.told["tiny"], run.stderr) == ("1.0", "")
+
+
 def test_what_is_left_of_a_set_up_is_removed_without_a_word(set_up):
     set_up.scratch.mkdir()
     locales = set_up.packages / "babel" / "locale-data"

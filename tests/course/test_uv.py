@@ -5,7 +5,7 @@ import shutil
 import sys
 
 import pytest
-from little_setup import Course, refusal
+from little_setup import Course, refusal, wheel
 
 from course.setup import environment, pip, uv
 from course.setup.progress import Progress
@@ -215,3 +215,11 @@ def test_what_uv_says_is_shown_in_short(monkeypatch, capsys):
     ]
     assert drawn[4:6] == ["Downloading 1 of 2", "Installing ..."]
     assert capsys.readouterr().err == "Downloading ...\nInstalling ...\n"
+
+
+def test_a_wheel_of_uv_without_its_program_is_left_for_pip(set_up):
+    set_up.forget_package()
+    name, _, version = uv.UV.partition("==")
+    wheel(set_up.wheels, name, version, {})
+
+    by_pip(set_up)
