@@ -69,6 +69,8 @@ for wheel in wheels:
     name = os.path.basename(wheel).split("-")[0]
     for old in glob.glob(os.path.join(packages, name + "-*.dist-info")):
         shutil.rmtree(old)
+        # With its bytecode: that of a file of the same second and size would pass for the new one.
+        shutil.rmtree(os.path.join(packages, name), ignore_errors=True)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
     info = glob.glob(os.path.join(packages, name + "-*.dist-info"))[0]
