@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-MARK = b"|"  # Its code, 124, is the length of no frame here, nor a byte of one.
+MARK = b"|"  # No frame here has 124, its code, as a length or a byte.
 NUMBER = re.compile(rb"#(\d+)\|")
 FILLING = "Some words that a person could have written to the others in the room, not too many. "
 AT_ONCE = 50  # handshakes under way
@@ -46,7 +46,7 @@ def frame(text: str) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield opcode and payload of each frame of a server. Raises Broken where it is no frame."""
+    """Yield opcode and payload of each frame of a server. Raises Broken if it isn't a frame."""
     at = 0
     while at < len(data):
         opcode, size, start = data[at], data[at + 1], at + 2

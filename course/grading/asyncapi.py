@@ -33,6 +33,6 @@ class Described:
 
 
 def described(slug: str, root: Path, folder: Path) -> Described:
-    """Return the messages of our file, or of the lesson's where somebody took the answers out."""
+    """Return the messages of our file, or of the lesson's if solutions/ was removed."""
     files = [root / "solutions" / slug / "asyncapi.yaml", folder / "asyncapi.yaml"]
     return Described(next(file for file in files if file.is_file()))

@@ -84,7 +84,7 @@ class Driver:
 
 
 def running(back_forward_cache: bool) -> tuple["Driver", object]:
-    """Return this process's driver and a browser that runs. Skips the test if there is none.
+    """Return this process's driver and a running browser. Skips the test if none is installed.
 
     Chromium's headless shell opens a page in a third of the time, so it is used if it is installed
     and the test doesn't need the back-forward cache, which the shell lacks.
@@ -286,7 +286,7 @@ class Tab:
             raise Unmet("the page's timers to raise nothing", _first_line(error)) from None
 
     def barriers(self) -> list[str]:
-        """Return what axe finds that keeps somebody from using the page, in sentences."""
+        """Return the accessibility faults that axe finds in the page, in sentences."""
         from axe_playwright_python.async_playwright import Axe
 
         found = self._driver.do(Axe().run(self._page)).response["violations"]

@@ -371,7 +371,7 @@ class Child:
                 stack = list(traceback.walk_stack(frame))[::-1]
                 own = self._own(stack)
                 if own and (not best or ident == self.main_thread):
-                    # What a library's code was called for from there, and has not come back from.
+                    # If a library is running, this line called it and is waiting for it.
                     inner = os.path.realpath(stack[-1][0].f_code.co_filename)
                     own[-1]["waits"] = not inner.startswith(self.folder + os.sep)
                     best = own
@@ -552,7 +552,7 @@ def step_down(folder: str, scratch: str) -> None:
 
 
 def can_use(folders: list[str], scratch: str) -> bool:
-    """Return whether whoever this is can read all in the first of these folders and list the rest.
+    """Return whether this user can read all of the first folder, and list the others.
 
     And reach `scratch`.
     """

@@ -33,7 +33,7 @@ GARBLED = (
 HELD = "C code that your code called, such as a regular expression, has not returned."
 MUTE = "Its process does not answer: C code may keep it busy, or a signal has stopped it."
 CHILD = Path(__file__).with_name("child.py")
-ADDRESS = "COURSE_TEMPLATE"  # the environment's name for a template that somebody else started
+ADDRESS = "COURSE_TEMPLATE"  # the environment variable with the address of a running template
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
 BULK = 30 * PATIENCE  # seconds for a probe, which may fill a store with hundreds of messages
@@ -309,7 +309,7 @@ def _status_in_words(status: int | None) -> str:
 def _environment() -> dict[str, str]:
     """Return the environment of a child.
 
-    Local time is nine hours ahead there, so that whoever takes it for UTC sees it on any machine.
+    Local time is nine hours ahead there, so that code that takes it for UTC fails on any machine.
     """
     ours = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "XXX-9"}
     return environment.for_program(**ours)
@@ -478,7 +478,7 @@ class Nursery:
                     raise Trouble("What starts your code has ended. Did your code kill its parent?")
                 pid = self._started.popleft()
             channel = self._asked.popleft()
-            with contextlib.suppress(OSError):  # Whoever needs that one is told by then.
+            with contextlib.suppress(OSError):  # `start()` reports it when that child is needed.
                 self._ask()
         return Child(*channel, _Forked(pid, self))
 
@@ -551,7 +551,7 @@ class Spares:
         self._listener.settimeout(30 * PATIENCE)
         while token not in self._connected:
             sock, _ = self._listener.accept()
-            # A stranger on this machine may connect too: whoever has no token is let go.
+            # Another program on this machine may connect too: without the token it is refused.
             sock.settimeout(5 * PATIENCE)
             with contextlib.suppress(OSError):
                 self._connected[sock.recv(33).decode("ascii", "replace").strip()] = sock

@@ -1,4 +1,4 @@
-"""Graders kept ready, for whoever wants a report: check, watch, and the graders' own test."""
+"""Grader processes that stay ready, for check, watch and the graders' own test."""
 
 import contextlib
 import json
@@ -108,7 +108,7 @@ class _Worker:
         messages.put(None)
 
     def send(self, **job: object) -> None:
-        """Give it a job; start it anew if somebody ended it."""
+        """Give it a job. Starts the process again if it has ended."""
         if self._process.poll() is not None:
             self.renew()
         self.busy = True

@@ -169,7 +169,7 @@ class EventReader:
             raise Unmet("a comment", f"an event ({kind}) where a comment was expected")
 
     def expect_message(self, message: dict) -> None:
-        """Hold that the next event is this message, by its type, its id and its data."""
+        """Expect this message as the next event: its type, id and data."""
         event = self.next()
         try:
             data = json.loads(event.data)

@@ -37,6 +37,6 @@ def _cut(text: str, longest: int) -> str:
 
 
 def expect(met: bool, expected: str, got: object, next: str = "") -> None:
-    """Hold a condition. `expected` and `got` are what the learner reads when it is not met."""
+    """Raise Unmet unless the condition is met. The learner reads `expected` and `got`."""
     if not met:
         raise Unmet(expected, shown(got), next)

@@ -20,7 +20,7 @@ BLOCK = 65536  # bytes that are read at once
 
 
 class Client:
-    """Somebody with an HTTP client. What they send and receive is on the test's wire."""
+    """An HTTP client. The test's wire shows its requests and responses."""
 
     def __init__(self, server, who: str, seconds: float) -> None:
         self.server, self.who, self.seconds = server, who, seconds * PATIENCE
@@ -125,7 +125,7 @@ class Answer:
 
     @property
     def content_type(self) -> str:
-        """The media type, without its parameters; empty where there is none."""
+        """The media type without its parameters, or ""."""
         return self.headers.get_content_type() if "Content-Type" in self.headers else ""
 
     def in_words(self) -> str:
@@ -135,13 +135,13 @@ class Answer:
         return f"{self.status} {self.reason}{tag} {body}".rstrip()
 
     def expect_status(self, status: int, next: str = "") -> None:
-        """Hold the status."""
+        """Expect this status."""
         if self.status != status:
             expected = f"{_status(status)} to {self.method} {shown(self.target, 200)}"
             raise Unmet(expected, _status(self.status), next)
 
     def json(self, status: int = 200) -> object:
-        """Hold the status and the type, and return the JSON of the body."""
+        """Expect this status and JSON, and return the parsed body."""
         self.expect_status(status)
         if self.content_type != "application/json":
             got = self.content_type or "no Content-Type"
@@ -156,13 +156,13 @@ class Answer:
             raise Unmet("a body that is JSON", shown(text)) from None
 
     def expect_json(self, expected: object, status: int = 200, next: str = "") -> None:
-        """Hold status and body, values by their exact type."""
+        """Expect this status and this JSON. Values are compared by their exact type."""
         got = self.json(status)
         if not equal(got, expected):
             raise Unmet(shown(expected), shown(got), next)
 
     def expect_problem(self, status: int, next: str = "") -> None:
-        """Hold a refusal: the status, and a problem document (RFC 9457, section 3)."""
+        """Expect a refusal: this status, and a problem document (RFC 9457, section 3)."""
         self.expect_status(status, next)
         if self.content_type != "application/problem+json":
             got = self.content_type or "no Content-Type"

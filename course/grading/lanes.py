@@ -152,7 +152,7 @@ class Lanes:
         self._begin_what_can()
         while self._awaited() and not self._grading.over:
             for key, _ in self._selector.select():
-                if key.data is None:  # Whoever wanted to know has gone.
+                if key.data is None:  # The process that asked for this has ended.
                     os.killpg(0, signal.SIGKILL)
                 self._take(key.data)
             self._begin_what_can()

@@ -183,7 +183,7 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
 
 
 def _picture(stage: Stage, folder: Path, item: pytest.Item) -> str:
-    """Save what somebody sees in a browser, if anybody does. Returns where it is."""
+    """Save a screenshot if the test has a browser. Returns its path, or ""."""
     if not stage.pictures:
         return ""
     from course.grading.browser import save

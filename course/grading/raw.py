@@ -102,7 +102,7 @@ class Raw:
         return Frame.parse(self._reader.read_exact, mask=False, max_size=LARGEST)
 
     def expect_end(self) -> None:
-        """Hold that the server ends the connection and sends nothing before."""
+        """Expect the end of the connection, with nothing sent before it."""
         while not self._read(self._reader.at_eof(), "the end of the connection"):
             rest = self._read(self._reader.read_exact(len(self._reader.buffer)), "")
             self._wire.received(self.who, in_hex(rest))

@@ -163,7 +163,7 @@ class Socket:
                 self._connection.socket.waiting -= size
                 return data
             except TimeoutError:
-                # After a close frame, or what is no frame at all, `recv` would wait until the
+                # After a close frame, or bytes that aren't a frame, `recv` would wait until the
                 # server ends TCP, which one that broke the stream often does not.
                 if self._connection.protocol.close_expected():
                     self._end()
@@ -181,19 +181,19 @@ class Socket:
         raise Unmet("a text message that is JSON", _in_words(data))
 
     def expect(self, expected: str | bytes, seconds: float = SECONDS, next: str = "") -> None:
-        """Hold that the next message is this one: text where it is text, bytes where bytes."""
+        """Expect this message next, as text or as bytes."""
         got = self.receive(seconds)
         if not equal(got, expected):
             raise Unmet(_in_words(expected), _in_words(got), next)
 
     def expect_json(self, expected: object, seconds: float = SECONDS, next: str = "") -> None:
-        """Hold that the next message is this value as JSON, by its exact types."""
+        """Expect this value next, as JSON. Values are compared by their exact type."""
         got = self.receive_json(seconds)
         if not equal(got, expected):
             raise Unmet(shown(expected), shown(got), next)
 
     def expect_close(self, code: int, seconds: float = SECONDS, next: str = "") -> str:
-        """Hold that the server closes with this code and sends nothing before. Returns its reason.
+        """Expect a close with this code, with nothing sent before it. Returns its reason.
 
         Code 1006 is what the client sees when no close frame came (RFC 6455, section 7.1.5).
         """
@@ -305,7 +305,7 @@ class RawSocket:
         self._send(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
 
     def send_bytes(self, data: bytes) -> None:
-        """Send what may be no frame, or a part of one."""
+        """Send bytes that may be part of a frame, or no valid frame."""
         self._wire.sent(self.who, _in_words(data))
         self._send(data)
 
@@ -328,13 +328,13 @@ class RawSocket:
         return first & 0x0F, payload
 
     def expect_close(self, code: int) -> None:
-        """Hold that the next frame is a close with this code."""
+        """Expect a close frame with this code next."""
         opcode, payload = self.receive(f"close {code}")
         if opcode != CLOSE or int.from_bytes(payload[:2], "big") != code:
             raise Unmet(f"close {code}", _frame_in_words(opcode, payload))
 
     def expect_end(self) -> None:
-        """Hold that the server sends nothing more and ends TCP, which is for it to end first."""
+        """Expect nothing more, and that the server closes TCP first (RFC 6455, section 7.1.1)."""
         rest = b""
         self._socket.allow(SECONDS * PATIENCE)
         try:

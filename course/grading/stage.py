@@ -31,7 +31,7 @@ class Stage:
         self.random = random.Random(seed)
         self.wire = Wire()
         self.children: list[Child] = []
-        self.pictures: list[Callable] = []  # Each saves what somebody sees, to `path`.
+        self.pictures: list[Callable] = []  # Each saves a screenshot to `path`.
         self._scratch = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
         self._end = contextlib.ExitStack()
@@ -145,7 +145,7 @@ class Server:
         self.url = f"http://{self.host}"
 
     def client(self, who: str, seconds: float = SECONDS) -> "Client":
-        """Return someone who uses the app over HTTP, and waits so long for each byte."""
+        """Return an HTTP client of the app. `seconds` is its timeout for each read."""
         return Client(self, who, seconds)
 
     def socket(self, who: str, target: str, **options: object) -> "Socket":

@@ -123,7 +123,7 @@ def not_judged(wrong: machine.Fault) -> Card:
 
 
 def fingerprints() -> dict[Path, tuple]:
-    """Return what would change if someone wrote to a file that verdicts depend on."""
+    """Return size and times of each file that verdicts depend on, to notice a change."""
     files = [ROOT / "pyproject.toml", ROOT / "requirements.txt"]
     for pattern in ("tests/*.py", "tests/probes/*.py", "course/**/*.py"):
         files += ROOT.glob(pattern)

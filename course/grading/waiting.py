@@ -12,7 +12,7 @@ from course.grading.expect import Unmet, shown
 # Multiplies every deadline. A slow machine raises it; it never changes what counts as right.
 PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
 SECONDS = 5.0  # the deadline of what should come at once
-# What lasts longer than a test, such as a browser: whoever runs tests closes it at the end.
+# Resources that outlive a test, such as a browser. The process that runs tests closes them.
 LASTING = contextlib.ExitStack()
 
 

@@ -7,7 +7,7 @@ Four rules, and each looks at what is there, so that a broken or interrupted try
 2. The Python of `.venv` installs what it lacks.
 3. Any other makes `.venv`, unless the one that is there starts, and goes on inside it.
 
-What is done once is in install.py, which few starts have a use for.
+install.py makes `.venv` and installs the packages; most starts don't import it.
 """
 
 import os

@@ -190,7 +190,7 @@ def meaning(said: str) -> str:
 
 
 def lock(path: str = LOCK) -> TextIO:
-    """Return a file that is locked until it is closed, after waiting for whoever has it.
+    """Return a file that is locked until it is closed. Waits if another process has locked it.
 
     Raises OSError where the course's folder cannot be written.
     """

@@ -47,7 +47,7 @@ def server_of(blocks: Iterable[bytes]) -> SimpleNamespace:
 
 
 def get(*blocks: bytes, seconds: float = 30) -> Unmet:
-    """Return what a client says of an answer that is none."""
+    """Return what a client reports about an invalid response."""
     with pytest.raises(Unmet) as told:
         Client(server_of(blocks), "ada", seconds).get("/rooms/lobby")
     return told.value

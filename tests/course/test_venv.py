@@ -60,7 +60,7 @@ def test_a_file_in_the_place_of_a_venv_is_replaced(course):
 
 
 def assert_is_made_again(course: Course, damage: Callable[[], None]) -> None:
-    """Hold that a `.venv` that was found to start is not taken to start after `damage`."""
+    """Check that a `.venv` that started counts as broken after `damage`."""
     assert course.run().status == 0
     damage()
     assert course.ask("venv.starts()", "install.make()", "venv.starts()") == [

@@ -28,7 +28,7 @@ HELD: list[sqlite3.Connection] = []  # the connection that holds the database
 
 
 def lock(database: str) -> None:
-    """Hold the database as a process does that writes to it. Others can read."""
+    """Lock the database, as a process that writes to it does. Others can read."""
     HELD.append(sqlite3.connect(database, isolation_level=None, check_same_thread=False))
     HELD[0].execute("BEGIN IMMEDIATE")
 

@@ -190,7 +190,7 @@ def when_sent(kind: str, action: Callable[[], None]) -> None:
 
 
 def hold_stored() -> None:
-    """Hold the first thread that stores a message until another thread's message is sent.
+    """Pause the first thread that stores a message until another thread's message is sent.
 
     It is held after the commit, when it releases the turn, and before it publishes.
     """
@@ -220,7 +220,7 @@ def hold_stored() -> None:
 
 
 def hold_commit() -> None:
-    """Hold the first message before its commit, until something of it is sent."""
+    """Pause the first message before its commit, until something of it is sent."""
     mine = hold()
 
     def before() -> None:
@@ -250,7 +250,7 @@ def missing() -> list[int]:
 
 
 def hold_look(after: bool) -> None:
-    """Hold the first call of `last_id()`, before or after it, until a message is stored."""
+    """Pause the first call of `last_id()`, before or after it, until a message is stored."""
     mine, real = hold(), store.Store.last_id
 
     def last_id(self: store.Store, room: str) -> int:
@@ -267,7 +267,7 @@ def hold_look(after: bool) -> None:
 
 
 def hold_until_waiting() -> None:
-    """Hold the first thread that stores a message, until another thread waits for the turn."""
+    """Pause the first thread that stores a message, until another thread waits for the turn."""
     mine = hold()
 
     def after() -> None:
@@ -280,7 +280,7 @@ def hold_until_waiting() -> None:
 
 
 def hold_turn() -> None:
-    """Hold the first thread that releases the hub's turn, until a message is stored."""
+    """Pause the first thread that releases the hub's turn, until a message is stored."""
     mine = hold()
 
     def released() -> None:
@@ -293,7 +293,7 @@ def hold_turn() -> None:
 
 
 def hold_members() -> None:
-    """Hold the first call of `members()`, after it, until a presence is sent."""
+    """Pause the first call of `members()`, after it, until a presence is sent."""
     mine, real = hold(), hub.Hub.members
 
     def members(self: hub.Hub, room: str) -> list[str]:
@@ -307,7 +307,7 @@ def hold_members() -> None:
 
 
 def hold_greeting() -> None:
-    """Hold the thread that has sent the first welcome, until a message is stored."""
+    """Pause the thread that has sent the first welcome, until a message is stored."""
     mine, real = hold(), simple_websocket.Server.send
 
     def send(self: simple_websocket.Server, data: object) -> None:
@@ -320,7 +320,7 @@ def hold_greeting() -> None:
 
 
 def hold_presence(observer: str) -> None:
-    """Hold the next presence, or the thread that sends it to the observer, until overtaken."""
+    """Pause the next presence, or the thread that sends it to the observer, until overtaken."""
     mine, theirs, real = hold(), connections([observer]), hub.Hub.publish
 
     def publish(self: hub.Hub, room: str, message: dict) -> None:
@@ -340,7 +340,7 @@ def hold_presence(observer: str) -> None:
 
 
 def hold_send(who: str, kind: str) -> None:
-    """Hold the first message of a type to this client, until another thread sends to it."""
+    """Pause the first message of a type to this client, until another thread sends to it."""
     mine, theirs, busy = hold(), connections([who]), []
 
     def before(ws: object, event: object) -> None:
