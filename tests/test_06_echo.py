@@ -16,6 +16,7 @@ from course.grading.sockets import CLOSE, TEXT, RawSocket, Socket
 from course.grading.waiting import PATIENCE, SECONDS, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "06_echo.py"
+WAKEUPS = Path(__file__).parent / "probes" / "wakeups.py"
 MAX_MESSAGE = 65_536  # bytes or characters, as in app.py
 ANSWER = 1.0  # seconds, as in closing.py
 EARLY, LATE = 0.9, 0.5  # A time may end after this part of it, and this many seconds later.
@@ -298,7 +299,7 @@ def test_nothing_is_left_of_a_client_that_sends_a_message_that_is_too_long(stage
     server = stage.serve(IDLE=0.2)
     before = server.census()
     says = "the library closes with 1009 and wakes no ws.receive(), as happens now and then"
-    server.probe(PROBES, "wake_nobody", says=says)
+    server.probe(WAKEUPS, "lose_wakeup", says=says)
     for data in ((MAX_MESSAGE + 1) * "x", (MAX_MESSAGE + 1) * b"x"):
         ada = enter(server, "ada")
 

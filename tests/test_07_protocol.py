@@ -19,6 +19,7 @@ from course.grading.waiting import begin, eventually, in_threads
 from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "07_protocol.py"
+WAKEUPS = Path(__file__).parent / "probes" / "wakeups.py"
 PROTOCOL = ["board.v1"]
 MAX_MESSAGE = 65_536  # characters, as in app.py
 OTTER = "🦦"
@@ -90,7 +91,7 @@ def test_a_room_with_a_valid_name_is_open(server):
 def test_nothing_is_left_of_a_client_that_sends_a_message_that_is_too_long(stage, server):
     before = server.census()
     says = "the library closes with 1009 and wakes no ws.receive(), as happens now and then"
-    server.probe(PROBES, "wake_nobody", says=says)
+    server.probe(WAKEUPS, "lose_wakeup", says=says)
     ada = enter(server, "ada", stage.name())
 
     ada.send((MAX_MESSAGE + 1) * "x")

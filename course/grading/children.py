@@ -226,13 +226,13 @@ class Child:
         begin = len(self.err.text)
         with contextlib.suppress(OSError):
             os.kill(self._handle.pid, signal.SIGUSR2)
-        dump = self.err.waited_for(lambda text: "File " in text[begin:], PATIENCE)[begin:]
-        found = [
-            (path, int(line), function)
-            for path, line, function in re.findall(r'File "(.+)", line (\d+) in (.+)', dump)
-            if path.startswith(self._folder + os.sep)
-        ]
-        return [self._place(*place) for place in reversed(found[:10])]
+        # The threads' stacks are written piece by piece, one thread after another, and have no
+        # end mark: all of the learner's lines are there once a line of another file follows.
+        own = re.escape(self._folder + os.sep)
+        whole = re.compile(rf'File "{own}.*\n *File "(?!{own})')
+        dump = self.err.waited_for(lambda text: whole.search(text, begin), LONG)[begin:]
+        found = re.findall(rf'File "({own}.+)", line (\d+) in (.+)', dump)[:10]
+        return [self._place(path, int(line), function) for path, line, function in reversed(found)]
 
     def _place(self, path: str, line: int, function: str) -> dict:
         file = os.path.relpath(path, self._folder).replace(os.sep, "/")

@@ -141,23 +141,3 @@ def lose_client() -> None:
 def lose_no_more() -> None:
     """Let messages be sent again."""
     simple_websocket.Server.send = SEND
-
-
-def wake_nobody() -> None:
-    """Lose the event that the library sets when a message is too long.
-
-    The library sets it before it marks the connection as closed, so that a handler may clear it,
-    find the connection open, and wait again. By itself, this happens in about half of all cases.
-    """
-    real = simple_websocket.Server._handle_events
-
-    def handle_events(ws) -> bool:
-        event, ws.event = ws.event, threading.Event()
-        goes_on, is_set = real(ws), ws.event.is_set()
-        ws.event = event
-        too_long = ws.max_message_size and ws.incoming_message_len > ws.max_message_size
-        if is_set and not too_long:
-            event.set()
-        return goes_on
-
-    simple_websocket.Server._handle_events = handle_events
