@@ -24,7 +24,7 @@ def ada(stage) -> Client:
 
 
 def post(person: Client, room: str, text: str) -> dict:
-    """Post a message and return it as the response has it."""
+    """Post a message, and return the one in the response."""
     answer = person.post(f"/rooms/{room}/messages", {"author": person.who, "text": text})
     return message_in(answer)
 
@@ -70,7 +70,7 @@ def test_a_post_returns_201_with_the_message_and_its_location(stage, ada):
 
 
 @task("create")
-def test_ids_rise_by_one_for_each_message_of_the_board(stage, ada):
+def test_ids_increase_by_one_with_each_message_on_the_board(stage, ada):
     here, there = stage.name(), stage.name()
     first = post(ada, there, "the same")
 
@@ -79,7 +79,7 @@ def test_ids_rise_by_one_for_each_message_of_the_board(stage, ada):
 
     ids = [message_in(answer)["id"] for answer in answers]
     expected = [first["id"] + n for n in (1, 2, 3)]
-    expect(ids == expected, f"the ids {expected}, which rise by one", ids)
+    expect(ids == expected, f"the ids {expected}, each one higher than the last", ids)
     addresses = [address_in(answer) for answer in answers]
     expected = [f"{answer.url}/{id}" for answer, id in zip(answers, ids, strict=True)]
     expect(addresses == expected, f"the Locations {expected}", addresses)
@@ -229,8 +229,12 @@ def test_following_next_gives_every_message_once_and_in_order(stage, ada):
     fifth = messages[4]["id"]
     page = page_of(ada, room, after=fifth, limit=3)
     later, last = page["messages"], messages[7]["id"]
-    expect(later == messages[5:8], f"with after={fifth} the messages with a higher id", later)
-    expect(cursor_of(page) == last, f"as `next` the id of the last message, {last}", page["next"])
+    expect(
+        later == messages[5:8], f"the messages with an id above {fifth} for after={fifth}", later
+    )
+    expect(
+        cursor_of(page) == last, f"`next` to be {last}, the id of the last message", page["next"]
+    )
     for limit in (1, 7, 50, 60, 200):
         seen = followed(ada, room, after=0, limit=limit)
 
@@ -393,7 +397,7 @@ def test_a_body_and_a_text_of_the_maximum_length_are_accepted(stage, ada):
 
 
 @task("refuse")
-def test_an_unknown_place_is_404_and_a_wrong_method_405(stage, ada):
+def test_an_unknown_address_is_404_and_a_wrong_method_is_405(stage, ada):
     message = post(ada, stage.name(), "hi")
     path = f"/rooms/{message['room']}/messages"
 
@@ -412,7 +416,7 @@ def test_an_unknown_place_is_404_and_a_wrong_method_405(stage, ada):
 # keep
 
 
-@task("keep", "A message that returned 201 is never lost", points=2, needs=("read", "list"))
+@task("keep", "No message is lost after its post returned 201", points=2, needs=("read", "list"))
 def test_a_restarted_server_has_every_message_that_it_returned_with_201(stage):
     server, room = stage.serve(), stage.name()
     before = [post(server.client("ada"), room, stage.text()) for _ in range(3)]
@@ -444,7 +448,7 @@ def test_a_server_that_is_killed_during_a_post_loses_no_earlier_message(stage):
 
 
 @task("keep")
-def test_200_posts_from_20_threads_are_200_messages_in_one_order(stage):
+def test_200_posts_from_20_threads_are_stored_in_one_order(stage):
     server, room = stage.serve(), stage.name()
     people = [server.client(f"p{n}", seconds=30) for n in range(20)]
 
@@ -459,43 +463,43 @@ def test_200_posts_from_20_threads_are_200_messages_in_one_order(stage):
     ids = [message["id"] for message in posted]
     expect(len(set(ids)) == 200, "200 different ids", f"{len(set(ids))} different ids")
     rising = ids_of(stored)
-    expect(rising == list(range(min(ids), min(ids) + 200)), "all 200, ids rising by one", rising)
+    expect(rising == list(range(min(ids), min(ids) + 200)), "all 200, with consecutive ids", rising)
     by_id = sorted(posted, key=lambda message: message["id"])
-    expect(stored == by_id, "each message as its response had it", "other messages")
+    expect(stored == by_id, "each message as its 201 response returned it", "others")
     for answer, message in zip(answers, posted, strict=True):
         own = f"{answer.url}/{message['id']}"
         expect(address_in(answer) == own, f"Location: {own}", answer.headers["Location"])
     for person in people:
         own = [message["text"] for message in stored if message["author"] == person.who]
         in_order = [f"{person.who} says {n}" for n in range(10)]
-        expect(own == in_order, f"{person.who}'s messages in the order of posting", own)
+        expect(own == in_order, f"{person.who}'s messages in the order they were posted", own)
 
 
 # What the tests above use
 
 
 def expect_time(sent_at: object, earliest: datetime, latest: datetime) -> None:
-    """Expect a time in UTC and in the format of RFC 3339, and expect it to be that of the post."""
+    """Expect the time of the post, in UTC and in RFC 3339 format."""
     try:
         met = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", sent_at)
         when = datetime.fromisoformat(sent_at)
     except (TypeError, ValueError):
         met = None
     expect(bool(met), "sent_at in UTC, such as 2026-11-23T10:00:00Z", sent_at)
-    # A time without a fraction can be up to a second early, one in milliseconds one of them.
+    # A time in seconds can be up to a second early, one in milliseconds up to a millisecond.
     digits = len((met[1] or ".")[1:])
     near = earliest - timedelta(seconds=10**-digits) <= when <= latest + timedelta(seconds=1)
     expect(near, f"sent_at to be the time of the post, {earliest:%Y-%m-%dT%H:%M:%S.%fZ}", sent_at)
 
 
 def similar(room: str) -> list[str]:
-    """Return other names that a careless comparison takes for this one."""
+    """Return names that a careless comparison confuses with this one."""
     added = [room + "-2", "x" + room, "-" + room, room + "-"]
     return [*added, room[:-1], room[1:], room[::-1], room.replace("-", "")]
 
 
 def ids_of(messages: list) -> list:
-    """Return the ids of the messages, and whatever isn't a message as it is."""
+    """Return the id of each message, and any value that isn't a message unchanged."""
     return [message.get("id") if isinstance(message, dict) else message for message in messages]
 
 
@@ -517,7 +521,7 @@ def cursor_of(page: dict) -> int:
 def expect_empty(page: dict, after: int) -> None:
     """Expect a page without messages that returns the cursor of its request."""
     expect(page["messages"] == [], f"no messages after {after}", page)
-    expect(cursor_of(page) == after, f"as `next` the requested `after`, {after}", page["next"])
+    expect(cursor_of(page) == after, f"`next` to be {after}, the requested `after`", page["next"])
 
 
 def followed(person: Client, room: str, after: int, limit: int) -> list[dict]:
@@ -529,7 +533,7 @@ def followed(person: Client, room: str, after: int, limit: int) -> list[dict]:
             return messages
         messages += page["messages"]
         after = cursor_of(page)
-    expect(False, "to reach the end of the room by following `next`", "100 pages, and no end")
+    expect(False, "to reach the end of the room by following `next`", "100 pages without an end")
     return messages
 
 

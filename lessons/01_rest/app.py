@@ -87,7 +87,7 @@ def next_cursor(messages: list[dict], after: int) -> int:
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """Return a number from the query. Raises BadRequest unless it is digits and in range."""
+    """Return a number from the query. Raises BadRequest unless it is a whole number in range."""
     text = request.args.get(name, str(default))
     if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
         raise BadRequest(f"{name} must be a whole number from {low} to {high}.")

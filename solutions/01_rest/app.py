@@ -97,7 +97,7 @@ def next_cursor(messages: list[dict], after: int) -> int:
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """Return a number from the query. Raises BadRequest unless it is digits and in range."""
+    """Return a number from the query. Raises BadRequest unless it is a whole number in range."""
     # --8<-- [start:refuse-number]
     text = request.args.get(name, str(default))
     if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
