@@ -19,7 +19,7 @@ PROBES = Path(__file__).parent / "probes" / "06_echo.py"
 WAKEUPS = Path(__file__).parent / "probes" / "wakeups.py"
 MAX_MESSAGE = 65_536  # bytes or characters, as in app.py
 ANSWER = 1.0  # seconds, as in closing.py
-EARLY, LATE = 0.9, 0.5  # A time may end after this part of it, and this many seconds later.
+EARLY, LATE = 0.9, 0.5  # A wait may last this part of its time, or this many seconds longer.
 PING, PONG = 0x9, 0xA  # opcodes (RFC 6455, section 5.2)
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -45,12 +45,12 @@ def test_a_client_is_greeted_by_its_name_before_it_sends_anything(stage):
 def test_a_client_is_greeted_once(stage):
     ada = enter(stage.serve(), "ada")
 
-    # A reply follows the greeting, or the end of a handler that reads nothing yet.
+    # Next is a reply, or the end of the connection if the handler reads nothing yet.
     following = None
     with contextlib.suppress(Unmet):
         ada.send(stage.text())
         following = ada.receive()
-    expect(following != "hello, ada", "one greeting", "another one")
+    expect(following != "hello, ada", "one greeting", "a second greeting")
 
 
 # echo
@@ -95,7 +95,7 @@ def test_a_message_of_64_kib_is_sent_back_whole(stage):
 
 
 @task("echo")
-def test_sixty_connections_are_counted_apart(stage):
+def test_sixty_connections_are_counted_separately(stage):
     server, names = stage.serve(), ["ada", "bob", stage.name()]
     people = [enter(server, names[i % 3], f"{names[i % 3]} ({i})") for i in range(60)]
     for person in people:
@@ -110,7 +110,7 @@ def test_sixty_connections_are_counted_apart(stage):
 
 
 @task("echo")
-def test_the_count_of_a_new_connection_begins_at_one(stage):
+def test_the_count_of_a_new_connection_starts_at_one(stage):
     server = stage.serve()
     ada = enter(server, "ada")
     expect_echo(ada, stage.text())
@@ -174,7 +174,7 @@ def test_a_client_that_sends_nothing_is_closed_with_4408_after_idle_seconds(stag
 
 
 @task("idle")
-def test_each_message_restarts_the_time_of_its_own_client(stage):
+def test_each_message_restarts_the_timer_of_its_own_client(stage):
     for data in ("still here", "", b""):
         ada = expect_stay(stage, data)
 
@@ -182,7 +182,7 @@ def test_each_message_restarts_the_time_of_its_own_client(stage):
 
 
 @task("idle")
-def test_an_empty_message_is_not_silence(stage):
+def test_an_empty_message_is_echoed_and_not_taken_for_a_timeout(stage):
     ada = enter(stage.serve(), "ada")
 
     for data in ("", b"", ""):
@@ -240,7 +240,7 @@ def test_any_exception_closes_with_1011(stage):
 
 
 @task("crash")
-def test_an_exception_touches_no_other_connection(stage):
+def test_an_exception_affects_no_other_connection(stage):
     server = stage.serve()
     ada, tab, bob = enter(server, "ada"), enter(server, "ada", "ada (2)"), enter(server, "bob")
     expect_count(bob, 1)
@@ -298,7 +298,7 @@ def test_nothing_is_left_of_clients_that_close(stage):
 def test_nothing_is_left_of_a_client_that_sends_a_message_that_is_too_long(stage):
     server = stage.serve(IDLE=0.2)
     before = server.census()
-    says = "the library closes with 1009 and wakes no ws.receive(), as happens now and then"
+    says = "the library closes with 1009 without waking ws.receive(), as sometimes happens"
     server.probe(WAKEUPS, "lose_wakeup", says=says)
     for data in ((MAX_MESSAGE + 1) * "x", (MAX_MESSAGE + 1) * b"x"):
         ada = enter(server, "ada")
@@ -322,7 +322,7 @@ def test_send_raises_connection_closed_however_the_client_disconnected(stage):
         raised = stage.probe(PROBES, "raised_by_send", error)
 
         met = raised == "ConnectionClosed"
-        expect(met, f"ConnectionClosed, as ws.send() raised {error}", raised)
+        expect(met, f"ConnectionClosed, because ws.send() raised {error}", raised)
 
 
 @task("gone")
@@ -338,7 +338,7 @@ def test_a_client_may_disconnect_while_it_is_closed(stage):
 
 
 @task("gone")
-def test_a_client_that_does_not_answer_the_close_is_cut_off_after_a_second(stage):
+def test_a_client_that_does_not_reply_to_the_close_is_cut_off_after_a_second(stage):
     server = stage.serve()
     before = server.census()
 
@@ -353,7 +353,7 @@ def test_a_client_that_does_not_answer_the_close_is_cut_off_after_a_second(stage
 
 
 @task("gone")
-def test_an_idle_client_that_does_not_answer_the_close_is_cut_off(stage):
+def test_an_idle_client_that_does_not_reply_to_the_close_is_cut_off(stage):
     server = stage.serve(IDLE=0.1)
     before = server.census()
     bob = enter_raw(server, "bob")
@@ -375,7 +375,7 @@ def test_a_connection_that_is_still_open_when_its_handler_ends_is_closed_with_10
 
 
 @task("gone")
-def test_nothing_follows_a_close_that_the_client_answers(stage):
+def test_nothing_follows_a_close_frame_that_the_client_replies_to(stage):
     server = stage.serve()
     for text, code in ((b"bye", 1000), (b"mean", 1011)):
         ada = enter_raw(server, "ada")
@@ -388,7 +388,7 @@ def test_nothing_follows_a_close_that_the_client_answers(stage):
 
 
 @task("gone")
-def test_nothing_follows_a_close_that_answers_the_client(stage):
+def test_nothing_follows_a_close_frame_that_replies_to_the_client(stage):
     server = stage.serve()
     before = server.census()
     for opcode, payload, code in ((CLOSE, b"\x03\xe8", 1000), (TEXT, b"\xff", 1007)):
@@ -442,14 +442,14 @@ def test_a_request_with_a_valid_name_is_accepted(stage):
 
 
 def enter(server: Server, name: str, who: str = "", **options: object) -> Socket:
-    """Open a WebSocket and read the greeting. `who` tells two of one name apart on the card."""
+    """Open a WebSocket and read the greeting. `who` distinguishes clients with the same name."""
     person = server.socket(who or name, f"/echo?name={name}", **options)
     person.expect(f"hello, {name}")
     return person
 
 
 def enter_raw(server: Server, name: str) -> RawSocket:
-    """Open a WebSocket that answers no close frame, and read the greeting."""
+    """Open a WebSocket that doesn't reply to close frames, and read the greeting."""
     person = server.raw_socket(name, f"/echo?name={name}")
     _, payload = person.receive()
     expect(payload == f"hello, {name}".encode(), f"hello, {name}", payload.decode())
@@ -463,28 +463,28 @@ def expect_echo(person: Socket, data: str | bytes) -> None:
 
 
 def expect_count(person: Socket, number: int) -> None:
-    """Assert that `count`, which is a message too, is the `number`th of this connection."""
+    """Assert that `count`, itself a message, is message `number` of this connection."""
     person.send("count")
     person.expect(str(number))
 
 
 def expect_to_last(seconds: float, work: Callable[[], object]) -> None:
-    """Assert that `work` takes so long, and not much longer.
+    """Assert that `work` takes this long, and not much longer.
 
-    A busy machine may be late once, so it has three tries. It is never early.
+    A busy machine may be late, so there are three tries. It must never be early.
     """
     for _ in range(3):
         start = time.monotonic()
         work()
         lasted = time.monotonic() - start
-        expect(lasted >= seconds * EARLY, f"{seconds} s before the end", f"{lasted:.3f} s")
+        expect(lasted >= seconds * EARLY, f"the end after {seconds} s", f"{lasted:.3f} s")
         if lasted <= seconds + LATE:
             return
     expect(False, f"the end after {seconds} s", f"{lasted:.3f} s")
 
 
 def talked(person: Socket, data: str | bytes, seconds: float) -> tuple[float, Unmet | None]:
-    """Send the same message for so long, without a pause.
+    """Send the same message again and again for `seconds`.
 
     Returns how long the slowest reply took, in seconds, and what went wrong, if anything did.
     """
@@ -506,11 +506,11 @@ def unmet(work: Callable[[], object]) -> Unmet | None:
 
 
 def expect_stay(stage, data: str | bytes) -> Socket:
-    """Assert that a client that sends this message over and over stays connected, and returns it.
+    """Assert that a client that sends this message over and over stays connected, and return it.
 
-    Another client is silent meanwhile, and is closed.
+    Meanwhile, another client sends nothing, and its connection is closed.
     """
-    for idle in (0.3, 1.5, 7.5):  # The longer ones are for a machine that was too slow to tell.
+    for idle in (0.3, 1.5, 7.5):  # The longer times are for a machine too slow for the shorter.
         server = stage.serve(IDLE=idle * PATIENCE)
         bob, ada = enter(server, "bob"), enter(server, "ada")
         slowest, fault = talked(ada, data, 1.5 * idle * PATIENCE)
@@ -540,7 +540,7 @@ def expect_secret(reason: str, *words: str) -> None:
 
 
 def expect_logged(server: Server, error: str, tracebacks: int) -> None:
-    """Assert that the log has an error with its traceback, and at least so many tracebacks."""
+    """Assert that the log has this error, and at least this many tracebacks."""
 
     def met() -> bool:
         log = server.log()
@@ -549,7 +549,7 @@ def expect_logged(server: Server, error: str, tracebacks: int) -> None:
     def got() -> str:
         return server.log().strip() or "nothing"
 
-    eventually(met, f"traceback {tracebacks} in the log, of the {error}", got)
+    eventually(met, f"{error} in the log, and traceback number {tracebacks}", got)
 
 
 def expect_nothing_left(server: Server, before: dict[str, int]) -> None:
@@ -566,7 +566,7 @@ def expect_nothing_left(server: Server, before: dict[str, int]) -> None:
 
 
 def last_error(log: str, server: Server) -> str:
-    """Return the log's last line, and the learner's line that it is about."""
+    """Return the log's last line, and the last line in it that names the learner's code."""
     folder = server.stage.folder
     own = [line for line in log.split("\n") if str(folder) in line]
     lines = [line.strip() for line in (log.rstrip().split("\n")[-1], *own[-1:])]
@@ -580,7 +580,7 @@ def vanish_during(stage, method: str, text: str, vanish: Callable[[Socket], None
     ada = enter(server, "ada")
     server.probe(PROBES, "hold", method)
     ada.send(text)
-    eventually(lambda: server.probe(PROBES, "is_held"), f"a call of ws.{method}", lambda: "none")
+    eventually(lambda: server.probe(PROBES, "is_held"), f"a call to ws.{method}", lambda: "none")
 
     vanish(ada)
 

@@ -31,7 +31,7 @@ def create_app(config: dict | None = None) -> Flask:
 
 def refuse() -> None:
     """Refuse a request without a valid name with 400, before the WebSocket handshake."""
-    # TODO(refuse): Abort with 400 unless the whole `name` of `request.args` is a `NAME`.
+    # TODO(refuse): Abort with 400 unless the whole `name` in `request.args` matches `NAME`.
     ...
     # END(refuse)
 
@@ -41,9 +41,9 @@ def refuse() -> None:
 @guarded
 def echo(ws: Server) -> None:
     """Serve one connection, from the greeting to the close."""
-    # TODO(greet): Greet the client by the `name` in `request.args`.
+    # TODO(greet): Send `hello, NAME`, with the `name` in `request.args`.
     ...
     # END(greet)
-    # TODO(echo): Send the `reply()` to each message and its number, until the client stops.
+    # TODO(echo): Send `reply(data, number)` for each message, until the client disconnects.
     ...
     # END(echo)

@@ -36,7 +36,7 @@ def open_and_say_bye(port: int) -> socket.socket:
 
 
 def has_ended(client: socket.socket, end: float) -> bool:
-    """Return whether the server ends TCP before `end`, on the clock of time.monotonic()."""
+    """Return whether the server ends TCP before `end`, a time of time.monotonic()."""
     try:
         client.settimeout(max(0.1, end - time.monotonic()))
         while client.recv(4096):

@@ -41,7 +41,7 @@ def send(ws: Server, data: str | bytes) -> None:
         ws.send(data)
     except ConnectionClosed:
         raise  # This ends the handler.
-    # TODO(gone): Raise ConnectionClosed for the other two exceptions of `GONE` as well.
+    # TODO(gone): Raise `ConnectionClosed` for the other two exceptions in `GONE` as well.
     ...
     # END(gone)
 

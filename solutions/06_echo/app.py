@@ -31,7 +31,7 @@ def create_app(config: dict | None = None) -> Flask:
 
 def refuse() -> None:
     """Refuse a request without a valid name with 400, before the WebSocket handshake."""
-    # --8<-- [start:refuse] Abort with 400 unless the whole `name` of `request.args` is a `NAME`.
+    # --8<-- [start:refuse] Abort with 400 unless the whole `name` in `request.args` matches `NAME`.
     if not re.fullmatch(NAME, request.args.get("name", "")):
         abort(400, f"name must match {NAME}.")
     # --8<-- [end:refuse]
@@ -42,10 +42,10 @@ def refuse() -> None:
 @guarded
 def echo(ws: Server) -> None:
     """Serve one connection, from the greeting to the close."""
-    # --8<-- [start:greet] Greet the client by the `name` in `request.args`.
+    # --8<-- [start:greet] Send `hello, NAME`, with the `name` in `request.args`.
     send(ws, f"hello, {request.args['name']}")
     # --8<-- [end:greet]
-    # --8<-- [start:echo] Send the `reply()` to each message and its number, until the client stops.
+    # --8<-- [start:echo] Send `reply(data, number)` for each message, until the client disconnects.
     number = 0
     while True:
         data = ws.receive(timeout=current_app.config["IDLE"])

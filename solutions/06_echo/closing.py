@@ -47,7 +47,7 @@ def send(ws: Server, data: str | bytes) -> None:
     except ConnectionClosed:
         raise  # This ends the handler.
     # --8<-- [end:gone-send]
-    # --8<-- [start:gone] Raise ConnectionClosed for the other two exceptions of `GONE` as well.
+    # --8<-- [start:gone] Raise `ConnectionClosed` for the other two exceptions in `GONE` as well.
     except GONE as error:
         raise ConnectionClosed(ws.close_reason, ws.close_message) from error
     # --8<-- [end:gone]
