@@ -1,7 +1,7 @@
 """Lesson 2: a client that polls. These tests are the lesson's specification.
 
 The app is tested over HTTP, as in lesson 1. The client runs as a program and polls a board of the
-grader, which follows orders: `board.order(CUT)` makes it break off its next response.
+grader, which follows orders: `board.order(CUT)` makes it cut off its next response.
 """
 
 import json
@@ -151,7 +151,7 @@ def test_the_tag_changes_when_the_page_does_and_only_then(stage):
     for number in range(1, 5):
         ada.post(f"/rooms/{stage.name()}/messages", {"author": "ada", "text": "the same"})
         same = tag_of(ada.get(path))
-        expect(same == seen[-1], f"{seen[-1]} still, because the page is the same", same)
+        expect(same == seen[-1], f"the ETag {seen[-1]}, because the page is the same", same)
 
         ada.post(path, {"author": "ada", "text": "the same"})
 
@@ -159,10 +159,10 @@ def test_the_tag_changes_when_the_page_does_and_only_then(stage):
         posted = changed.json()["messages"]
         expect(len(posted) == number + 1, f"{number + 1} messages", posted)
         seen.append(tag_of(changed))
-        other = f"another ETag than {', '.join(seen[:-1])}, because there is a new message"
+        other = f"an ETag other than {', '.join(seen[:-1])}, because there is a new message"
         expect(len(set(seen)) == len(seen), other, seen[-1])
         same_first = tag_of(ada.get(path, limit=1))
-        expect(same_first == first, f"{first} still, because that page is the same", same_first)
+        expect(same_first == first, f"the ETag {first}, because that page is the same", same_first)
 
 
 @task("etag")
@@ -180,7 +180,7 @@ def test_different_pages_never_share_a_tag(stage):
 
             body, target = bodies.setdefault(tag_of(answer), (answer.body, answer.target))
 
-            other = f"another ETag than that of {target}, which is another page"
+            other = f"an ETag other than that of {target}, which is a different page"
             expect(body == answer.body, other, f"{tag_of(answer)} for {answer.target}")
 
 
@@ -196,7 +196,7 @@ def test_the_tag_survives_a_restart(stage):
     eventually(lambda: int(time.time()) > second, "the next second", lambda: "the same second")
     again = tag_of(ada.get(path))
 
-    expect(again == tag, f"{tag} still, because the page is the same", again)
+    expect(again == tag, f"the ETag {tag}, because the page is the same", again)
 
 
 @task("etag")
@@ -231,7 +231,7 @@ FAULTS = {
     "a 400": Reply(400),
     "a 401": Reply(401),
     "a 404": Reply(404, JSON, b'{"status": 404}'),
-    "a response that breaks off": CUT,
+    "an incomplete response": CUT,
     "HTML with status 200": PROXY,
     "an empty body": Reply(200, JSON, b""),
     "JSON that isn't an object": Reply(200, JSON, b"null"),
@@ -280,7 +280,7 @@ def test_two_clients_draw_different_waits(stage):
 
     waits = [[backoff(3, 1.0) for _ in range(5)] for backoff in (one, other)]
 
-    expect(waits[0] != waits[1], "other waits than those of another client", waits[1])
+    expect(waits[0] != waits[1], "waits that differ from those of another client", waits[1])
 
 
 @task("faults")
@@ -420,7 +420,7 @@ def test_a_retry_after_of_more_than_30_seconds_is_obeyed(stage, board):
     program = read(stage, board, 0.02)
     board.wait_for(1, program)
 
-    # The client waits now, and it may do so in another way than with time.sleep().
+    # The client waits now, but not necessarily with time.sleep().
     program.wait_for_event("time.sleep", 2, MOMENT)
 
     slept = sum(seconds for _, seconds in program.connections())
@@ -444,7 +444,7 @@ def test_the_end_of_for_ends_the_client_whatever_it_is_doing(stage):
         board.wait_for(1, program)
         expect_end(program)
         took = time.time() - board.log[0].received_at
-        expect(took < 9, f"an end of {program.name} before the timeout of 10 s", f"{took:.2f} s")
+        expect(took < 9, f"{program.name} to exit before the timeout of 10 s", f"{took:.2f} s")
         slept = sum(seconds for _, seconds in program.connections())
         expect(slept <= 0.4 * LATE, "pauses of at most 0.4 s in all", f"{slept:.3f} s")
     count = len(boards[-1].log)
@@ -459,7 +459,7 @@ def test_the_client_runs_to_the_end_of_for_even_if_no_request_follows(stage, boa
 
     expect_end(program)
     seconds = time.monotonic() - start
-    expect(seconds >= 1.5 * EARLY, "an end 1.5 s after the start", f"one after {seconds:.2f} s")
+    expect(seconds >= 1.5 * EARLY, "the client to run for 1.5 s", f"{seconds:.2f} s")
 
 
 @task("stop")
@@ -467,7 +467,7 @@ def test_ctrl_c_ends_the_client_while_it_waits(stage, board):
     board.post()
     program = read(stage, board, 3600)
     expect_printed(program, board.messages)
-    # It waits now. In this moment it does nothing else.
+    # From now on, it waits and does nothing else.
     program.wait_for_event("socket.connect", program.events("socket.connect") + 1, MOMENT)
 
     program.interrupt()
@@ -573,7 +573,7 @@ def test_the_mean_age_is_that_of_the_messages_when_they_were_read(stage, board):
 
 
 @task("cost")
-def test_predict_says_what_was_counted(stage, board):
+def test_predict_returns_what_was_counted(stage, board):
     def two_posts(exchange: Exchange) -> None:
         for before, now in list(pairwise(e.received_at for e in board.log))[-1:]:
             board.post(sent_at=before + (now - before) / 4)
@@ -602,7 +602,7 @@ def test_predict_says_what_was_counted(stage, board):
 
 
 @task("cost")
-def test_predict_holds_for_any_interval_and_rate(stage):
+def test_predict_is_correct_for_any_interval_and_rate(stage):
     for _ in range(5):
         interval, rate = stage.random.uniform(0.1, 60), stage.random.uniform(0.01, 20)
 
@@ -659,7 +659,7 @@ def tag_of(answer: Answer) -> str:
 
 
 def expect_end(program: Program) -> dict:
-    """Expect the client to end well, and return the cost that it printed."""
+    """Expect the client to exit without an error. Returns the cost that it printed."""
     status = program.end()
     last = program.err.rstrip().split("\n")[-1]
     expect("Traceback" not in program.err, "an end without a traceback", last)
@@ -669,7 +669,7 @@ def expect_end(program: Program) -> dict:
     except ValueError:
         cost = None
     met = isinstance(cost, dict) and all(name in cost for name in COST)
-    expect(met, f"a last line on stderr, of JSON, with {', '.join(COST)}", last)
+    expect(met, f"the last line of stderr to be JSON with {', '.join(COST)}", last)
     return cost
 
 
@@ -681,7 +681,7 @@ def cost_of(program: Program, board: ScriptedBoard) -> dict:
 
 
 def expect_near(name: str, got: object, wanted: float, part: float) -> None:
-    """Expect a number that is off by this part of it at most."""
+    """Expect a number that differs from `wanted` by at most this fraction of it."""
     met = type(got) in (int, float) and abs(got - wanted) <= part * wanted
     expect(met, f"{name} to be {wanted:g}, or within {part:.0%} of it", got)
 
@@ -695,7 +695,7 @@ def predicted(stage, interval: float, rate: float) -> list[float]:
 
 
 def expect_age(age: object, least: float, most: float) -> None:
-    """Expect a mean age between that at the board and that on stdout."""
+    """Expect a mean age between the age at the board's response and the age on stdout."""
     met = type(age) in (int, float) and least - NEAR <= age <= most + NEAR
     expect(met, f"a mean_age from {least:.3f} to {most:.3f} s", age)
 

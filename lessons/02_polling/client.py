@@ -45,17 +45,17 @@ class Reader:
         return 0.0 if len(messages) == PAGE else self.interval
 
     def poll(self, timeout: float) -> list[dict]:
-        """Request the new messages and return them. Waits for each byte `timeout` seconds at most.
+        """Request the new messages and return them. Waits at most `timeout` seconds for each byte.
 
         Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # TODO(cursor): Request what follows `self.after`, move it, and return the messages.
+        # TODO(cursor): Request the messages after `self.after`, move it, and return them.
         ...
         # END(cursor)
 
     def wait_after(self, fault: Exception) -> float:
         """Return the seconds to wait after a request that failed."""
-        # TODO(faults): Count the failure; return `backoff`, or `Retry-After` if longer.
+        # TODO(faults): Count the failure; return `backoff()`, but at least `Retry-After`.
         ...
         # END(faults)
 
@@ -101,7 +101,7 @@ def is_message(value: object) -> bool:
 
 def backoff(failures: int, interval: float) -> float:
     """Return a random wait, in seconds, after this number of failures in a row."""
-    # TODO(faults-backoff): Return a random wait of half to all of the doubled `interval`.
+    # TODO(faults-backoff): Return a random wait from half to all of the doubled `interval`.
     ...
     # END(faults-backoff)
 
@@ -120,7 +120,7 @@ def follow(reader: Reader, timeout: float, end: float) -> None:
     """Poll until `end`, a time of time.monotonic(). Each request gets `timeout` seconds."""
     wait = 0.0
     while True:
-        # TODO(stop): Return at `end`, and let neither `wait` nor `timeout` go past it.
+        # TODO(stop): Return at `end`, and limit `timeout` to the time left after `wait`.
         ...
         # END(stop)
         time.sleep(wait)

@@ -47,11 +47,11 @@ class Reader:
         # --8<-- [end:faults-step]
 
     def poll(self, timeout: float) -> list[dict]:
-        """Request the new messages and return them. Waits for each byte `timeout` seconds at most.
+        """Request the new messages and return them. Waits at most `timeout` seconds for each byte.
 
         Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
-        # --8<-- [start:cursor] Request what follows `self.after`, move it, and return the messages.
+        # --8<-- [start:cursor] Request the messages after `self.after`, move it, and return them.
         query = {"after": self.after, "limit": PAGE}
         headers = {"If-None-Match": self.tag} if self.tag else {}
         response = self.session.get(self.url, params=query, headers=headers, timeout=timeout)
@@ -69,7 +69,7 @@ class Reader:
 
     def wait_after(self, fault: Exception) -> float:
         """Return the seconds to wait after a request that failed."""
-        # --8<-- [start:faults] Count the failure; return `backoff`, or `Retry-After` if longer.
+        # --8<-- [start:faults] Count the failure; return `backoff()`, but at least `Retry-After`.
         self.failures += 1
         response = getattr(fault, "response", None)
         # A response of 400 or above is false, so compare it with None.
@@ -124,7 +124,7 @@ def is_message(value: object) -> bool:
 
 def backoff(failures: int, interval: float) -> float:
     """Return a random wait, in seconds, after this number of failures in a row."""
-    # --8<-- [start:faults-backoff] Return a random wait of half to all of the doubled `interval`.
+    # --8<-- [start:faults-backoff] Return a random wait from half to all of the doubled `interval`.
     # A float can't hold 2**5000. `LONGEST` is reached long before 30 doublings.
     whole = min(LONGEST, interval * 2 ** min(failures, 30))
     return random.uniform(whole / 2, whole)
@@ -145,7 +145,7 @@ def follow(reader: Reader, timeout: float, end: float) -> None:
     """Poll until `end`, a time of time.monotonic(). Each request gets `timeout` seconds."""
     wait = 0.0
     while True:
-        # --8<-- [start:stop] Return at `end`, and let neither `wait` nor `timeout` go past it.
+        # --8<-- [start:stop] Return at `end`, and limit `timeout` to the time left after `wait`.
         left = end - time.monotonic()
         if wait >= left:
             time.sleep(max(left, 0))

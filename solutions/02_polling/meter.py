@@ -12,8 +12,8 @@ from urllib3.connection import HTTPConnection
 class Meter(HTTPAdapter):
     """An adapter that counts requests and bytes. Mount it on a session.
 
-    It counts request lines, status lines, headers and bodies, also of responses that break off. It
-    doesn't count what TCP and IP add.
+    It counts request lines, status lines, headers and bodies, including those of incomplete
+    responses. It doesn't count what TCP and IP add.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _Connection(HTTPConnection):
         self.response_class = partial(_Response, meter)
 
     def endheaders(self, *args: object, **options: object) -> None:
-        # This connects first and raises an exception if it is refused, which isn't a request.
+        # This connects first. A refused connection raises an exception and isn't counted.
         super().endheaders(*args, **options)
         self.meter.requests += 1
 
