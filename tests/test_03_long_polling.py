@@ -1,8 +1,8 @@
 """Lesson 3: long polling. These tests are the lesson's specification.
 
-The tests talk to the board over HTTP. Some races are between two steps of one request: there,
+The tests talk to the board over HTTP. Some races are between two steps of one request: for them,
 tests/probes/03_long_polling.py pauses a call of the store until the test releases it. The client
-runs as a program, against a board of the tests that does what it is told, as in lesson 2.
+runs as a program, against a scripted board, as in lesson 2.
 """
 
 import http.client
@@ -34,7 +34,7 @@ PROBES = Path(__file__).parent / "probes" / "03_long_polling.py"
 CLOCK = Path(__file__).parent / "probes" / "clock.py"
 JSON = {"Content-Type": "application/json"}
 EMPTY = Reply(200, JSON, b'{"messages": [], "next": 0}')
-LONG = 30  # seconds; a request that waits for so long is woken before, or the test has failed
+LONG = 30  # seconds; the test fails unless a request with this wait is woken earlier
 HOLD = 1.0  # seconds that a paused call gives to another request that may be waiting for it
 BRIEF = 0.3  # seconds for the last step of such a request
 FAULTS = {
@@ -199,7 +199,7 @@ def test_a_message_is_announced_after_it_is_stored(room):
 # timeout
 
 
-@task("timeout", "At the deadline, 204 and nothing left behind", points=4, needs="wake")
+@task("timeout", "A wait ends with 204 and leaves nothing behind", points=4, needs="wake")
 def test_without_a_message_the_response_is_204_at_the_deadline(room):
     room.watch_waits()
 
@@ -328,10 +328,10 @@ def test_a_request_that_ends_at_its_deadline_does_not_affect_the_others(room):
 
 
 @task("timeout")
-def test_requests_that_leave_wake_no_other(stage):
+def test_requests_that_end_wake_no_others(stage):
     looks = stage.probe(PROBES, "looks_among", 0, 30, SECONDS * PATIENCE)
 
-    expect_looks(stage, looks, "30 requests that left the room")
+    expect_looks(stage, looks, "the end of 30 other requests")
 
 
 @task("timeout")
@@ -355,7 +355,7 @@ def board(stage) -> ScriptedBoard:
     return stage.use(ScriptedBoard(stage))
 
 
-@task("client", "The client long-polls, and never without a pause", points=2)
+@task("client", "The client long-polls, and pauses if there is no news", points=2)
 def test_each_message_is_printed_once_as_soon_as_the_board_has_it(stage, board):
     for _ in range(201):
         board.post()
@@ -493,7 +493,7 @@ class Room:
         self.last = 0  # the id of the newest message that was posted here
 
     def post(self, seconds: float = SECONDS) -> dict:
-        """Post a message and return it as the board returned it."""
+        """Post a message, and return the one in the response."""
         body = {"author": "bob", "text": self.text()}
         message = self.server.client("bob", seconds).post(self.path, body).json(201)
         met = isinstance(message, dict) and type(message.get("id")) is int
@@ -512,7 +512,7 @@ class Room:
         try:
             return self.server.client("ada").get(self.path, wait=wait)
         except Unmet as unmet:
-            # Where the board is by now, such as in the store, is not where it went wrong.
+            # The line where the board is now, such as one in the store, isn't the cause.
             tip = "Every comparison with NaN is false." if "nan" in wait else ""
             raise Unmet(f"400 to GET {self.path}?wait={wait}", unmet.got, tip) from None
 
@@ -532,7 +532,7 @@ class Room:
         eventually(
             lambda: self.count("list") > looks or asked.done(),
             f"the board to check for messages of {self.name}",
-            lambda: "it did not",
+            lambda: "it didn't",
         )
         return asked
 
@@ -548,14 +548,14 @@ class Room:
         return self.server.probe(PROBES, "calls", method, self.name)
 
     def watch_waits(self) -> None:
-        """Note for how long the app has News wait, from now on."""
+        """Record how long the app has `News` wait, from now on."""
         self.server.probe(PROBES, "watch_waits")
 
     def expect_waits(self, wait: str, seconds: float) -> None:
-        """Expect that the app had News wait once, and for so long, unless it didn't use it."""
+        """Expect the app to have called News.wait() once, with this time, or not at all."""
         waits = self.server.probe(PROBES, "waits")
-        wanted = f"wait(…, {seconds:g}) of News, once, for wait={wait}"
-        got = " and ".join(f"wait(…, {each!r})" for each in waits)
+        wanted = f"one call of News.wait(…, {seconds:g}) for wait={wait}"
+        got = " and ".join(f"News.wait(…, {each!r})" for each in waits)
         expect(waits in ([], [seconds]), wanted, got)
 
     def settle(self, doing: Future, seconds: float = BRIEF) -> None:
@@ -564,7 +564,7 @@ class Room:
         eventually(lambda: doing.done() or time.monotonic() > deadline, "a moment", lambda: "none")
 
     def settle_looks(self, count: int, seconds: float = HOLD) -> None:
-        """Give the board a moment to have checked so often. Fewer checks are fine."""
+        """Give the board a moment to make this many checks. Fewer are fine."""
         deadline = time.monotonic() + seconds * PATIENCE
         eventually(
             lambda: self.count("list") >= count or time.monotonic() > deadline,
@@ -600,7 +600,7 @@ class Room:
 
 
 def expect_nothing(asked: tuple[Answer, float], seconds: float) -> None:
-    """Expect a 204 without a body that did not come before so many seconds had passed."""
+    """Expect a 204 without a body, and not before this many seconds have passed."""
     answer, took = asked
     answer.expect_status(204)
     expect(answer.body == b"", "no body", answer.body.decode("utf-8", "replace"))
@@ -608,7 +608,7 @@ def expect_nothing(asked: tuple[Answer, float], seconds: float) -> None:
 
 
 def expect_looks(stage, looks: int | None, after: str) -> None:
-    """Expect a thread in `News.wait` to have checked for its one message only, or seldom more."""
+    """Expect a thread in `News.wait` to have checked for its own message, and rarely more often."""
     said = f"one thread waits in News.wait(); after {after}, its room is announced"
     stage.wire.happened("test", said)
     expected = f"wait() to return the message, after {after}"
@@ -618,9 +618,9 @@ def expect_looks(stage, looks: int | None, after: str) -> None:
 
 
 def crowd(stage, room: Room, count: int, wait: float) -> list[socket.socket]:
-    """Begin so many requests that wait. Returns their connections when the board has checked.
+    """Start this many waiting requests. Returns their connections once the board has checked.
 
-    A board checks once for each of them, and may check again under its lock: for that, a moment.
+    A board checks once for each request, and may check again under its lock: it gets a moment.
     """
     request = f"GET {room.path}?wait={wait}"
     looks, (host, port) = room.count("list"), room.server.host.split(":")
@@ -652,7 +652,7 @@ def answers_to(people: list[socket.socket], room: Room) -> list[Answer]:
         except (OSError, http.client.HTTPException):
             others, _, _ = select.select([connection, *people[number:]], [], [], 0)
             got = f"{len(answers) + len(others)} of {len(people)} responses"
-            trouble = room.server.trouble(f"No more came within {SECONDS * PATIENCE:g} s")
+            trouble = room.server.trouble(f"No more arrived within {SECONDS * PATIENCE:g} s")
             expected = f"a response to each of {len(people)} waiting requests"
             raise Unmet(expected, f"{got}. {trouble}", where=trouble.where) from None
     return answers
@@ -679,14 +679,14 @@ def expect_printed(program: Program, messages: list[dict]) -> None:
 
 
 def expect_all_read(program: Program, board: ScriptedBoard) -> None:
-    """Expect the client to read all that there is, each message once."""
+    """Expect the client to print every message once."""
     board.before_answer = lambda exchange: None
     board.post()  # A message that is printed twice is printed before this one.
     expect_printed(program, board.messages)
 
 
 def expect_cursor(log: list[Exchange], after: int) -> None:
-    """Expect that each request asks for what is after this message."""
+    """Expect each request to ask for the messages after this one."""
     for exchange in log:
         asked = exchange.query.get("after")
         expect(asked == str(after), f"a request with after={after}", exchange.target)

@@ -72,7 +72,7 @@ def list_messages(room: str) -> Response:
     seconds = seconds_to_wait()
     look = partial(store().list, room, after, limit)
     messages = look()
-    # TODO(wake): If `messages` is empty, have `news()` wait `seconds`, or return 204.
+    # TODO(wake): If `messages` is empty, call `news().wait()`; if still empty, return 204.
     ...
     # END(wake)
     response = jsonify(messages=messages, next=next_cursor(messages, after))

@@ -51,7 +51,7 @@ class Reader:
     def poll(self, left: float) -> list[dict]:
         """Request the new messages and return them, or [] if none arrived in time.
 
-        Waits for each byte for `wait` + `timeout` seconds, but not longer than `left` seconds.
+        Waits at most `wait` + `timeout` seconds for each byte, and at most `left` seconds.
         Raises requests.RequestException, ValueError or RecursionError for a fault.
         """
         # TODO(client): Request the page with `self.wait`; accept 204; return the messages.
@@ -133,7 +133,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("room")
     parser.add_argument("--wait", type=float, default=25.0, help="seconds to hold a request")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds beyond --wait")
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds after no message")
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds after an empty page")
     parser.add_argument("--for", type=float, default=float("inf"), dest="seconds")
     return parser.parse_args()
 

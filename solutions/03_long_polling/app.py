@@ -74,7 +74,7 @@ def list_messages(room: str) -> Response:
     seconds = seconds_to_wait()
     look = partial(store().list, room, after, limit)
     messages = look()
-    # --8<-- [start:wake] If `messages` is empty, have `news()` wait `seconds`, or return 204.
+    # --8<-- [start:wake] If `messages` is empty, call `news().wait()`; if still empty, return 204.
     if not messages and seconds is not None:
         messages = news().wait(room, look, seconds)
         if not messages:
