@@ -44,9 +44,9 @@ def server(stage) -> Server:
 @task("welcome", "The server sends welcome first", points=1)
 def test_the_first_message_is_the_welcome_with_the_newest_id_of_the_room(stage, server):
     room, quiet = stage.name(), stage.name()
-    kept(stage, stage.name(), "bob")
-    last = [kept(stage, room, "bob")["id"] for _ in range(3)][-1]
-    kept(stage, stage.name(), "bob")
+    stored(stage, stage.name(), "bob")
+    last = [stored(stage, room, "bob")["id"] for _ in range(3)][-1]
+    stored(stage, stage.name(), "bob")
 
     for name, last_id in ((room, last), (quiet, 0)):
         ada = server.socket("ada", address(name, "ada"), subprotocols=PROTOCOL)
@@ -90,7 +90,7 @@ def test_a_room_with_a_valid_name_is_open(server):
 @task("welcome")
 def test_nothing_is_left_of_a_client_that_sends_a_message_that_is_too_long(stage, server):
     before = server.census()
-    says = "the library closes with 1009 and wakes no ws.receive(), as happens now and then"
+    says = "the library closes with 1009 without waking ws.receive(), as sometimes happens"
     server.probe(WAKEUPS, "lose_wakeup", says=says)
     ada = enter(server, "ada", stage.name())
 
@@ -109,7 +109,7 @@ def test_board_v1_is_chosen_wherever_it_is_among_the_offers(stage, server):
         ada = enter(server, "ada", stage.name(), offered)
 
         agreed = ada.subprotocol or "none"
-        expect(agreed == "board.v1", "Sec-WebSocket-Protocol: board.v1 in the answer", agreed)
+        expect(agreed == "board.v1", "Sec-WebSocket-Protocol: board.v1 in the response", agreed)
 
 
 @task("subprotocol")
@@ -119,7 +119,7 @@ def test_without_board_v1_the_connection_is_closed_with_4406_and_a_reason(stage,
 
         reason = ada.expect_close(4406)
 
-        expect(bool(reason.strip()), "a reason beside the 4406", "none")
+        expect(bool(reason.strip()), "a reason with the code 4406", "none")
 
 
 @task("subprotocol")
@@ -147,8 +147,8 @@ def test_the_reply_to_a_ping_is_a_pong_with_its_id(stage, server):
 @task("dispatch")
 def test_history_returns_the_room_page_by_page(stage, server):
     room, ids = stage.name(), []
-    messages = [kept(stage, room, name) for name in ("ada", "bob", "eve", "bob", "ada")]
-    kept(stage, stage.name(), "ada")
+    messages = [stored(stage, room, name) for name in ("ada", "bob", "eve", "bob", "ada")]
+    stored(stage, stage.name(), "ada")
     ada, after = enter(server, "ada", room), 0
 
     for page in (messages[:2], messages[2:4], messages[4:], []):
@@ -158,7 +158,7 @@ def test_history_returns_the_room_page_by_page(stage, server):
         after = page[-1]["id"] if page else after
         expected = {"type": "messages", "id": ids[-1], "messages": page, "next": after}
         expect(equal(reply, expected), json.dumps(expected), reply)
-    expect(listed(ada) == messages, "all of the room without `after` and `limit`", "other messages")
+    expect(listed(ada) == messages, "all messages, without `after` and `limit`", "other messages")
 
 
 @task("dispatch")
@@ -177,7 +177,7 @@ def test_history_returns_50_messages_by_default_and_at_most_200(stage, server):
         found = [message.get("id") for message in listed(ada, **fields)]
 
         said = f"the messages {wanted[0]} to {wanted[-1]} for {fields}"
-        expect(found == wanted, said, f"{len(found)} messages from {found[:1]} on")
+        expect(found == wanted, said, f"{len(found)} messages, starting with {found[:1]}")
 
 
 @task("dispatch")
@@ -222,7 +222,7 @@ def test_a_refusal_keeps_the_code_and_the_detail_of_its_handler(stage, server):
 
 
 @task("dispatch")
-def test_a_key_error_of_a_handler_is_not_an_unknown_type(stage, server):
+def test_a_key_error_in_a_handler_is_not_an_unknown_type(stage, server):
     ada, kind = enter(server, "ada", stage.name()), stage.name()
     says = f"the handler of {kind} raises KeyError"
     server.probe(PROBES, "teach_to_fail", kind, "KeyError", stage.text(), says=says)
@@ -273,7 +273,7 @@ def test_the_reply_to_5000_digits_or_10000_levels_is_a_bad_message(stage, server
 
 
 @task("validate")
-def test_the_detail_contains_the_place_or_the_duplicate_key(stage, server):
+def test_the_detail_contains_the_position_or_the_duplicate_key(stage, server):
     ada = enter(server, "ada", stage.name())
     broken = json.dumps({"type": "ping", "id": stage.text()})
     place = len(broken) - 1
@@ -281,7 +281,7 @@ def test_the_detail_contains_the_place_or_the_duplicate_key(stage, server):
     ada.send(f"{broken[:-1]} oops}}")
     detail = expect_error(ada.receive_json(), "bad_message", None)
     met = bool({str(place + 1), str(place + 2)} & set(re.findall(r"\d+", detail)))
-    expect(met, f"a detail with the place, character {place + 1}", detail)
+    expect(met, f"a detail with the position, character {place + 1}", detail)
 
     key = stage.name()
     ada.send(json.dumps({"type": "ping", "id": "1", key: 1})[:-1] + f', "{key}": 2}}')
@@ -363,16 +363,16 @@ def test_500_requests_sent_without_waiting_get_their_replies_in_order(stage, ser
     ada, expected = enter(server, "ada", stage.name()), []
     for number in range(125):
         name = f"{number} {stage.text()}"
-        for kind, answer in (("post", "ack"), ("ping", "pong"), ("dance", "error")):
+        for kind, replied in (("post", "ack"), ("ping", "pong"), ("dance", "error")):
             ada.send_json({"type": kind, "id": f"{kind} {name}", "text": name})
-            expected.append([answer, f"{kind} {name}"])
+            expected.append([replied, f"{kind} {name}"])
         ada.send_json({"type": "history", "id": name, "after": 2**63 - 1})
         expected.append(["messages", name])
 
     for number, wanted in enumerate(expected, 1):
         reply = ada.receive_json()
         got = [reply.get("type"), reply.get("id")] if isinstance(reply, dict) else reply
-        expect(got == wanted, f"as reply {number} {' '.join(wanted)}", reply)
+        expect(got == wanted, f"{' '.join(wanted)} as reply {number}", reply)
     expect_served(ada, "the last")
     posted = [wanted[1][5:] for wanted in expected if wanted[0] == "ack"]
     texts = [message.get("text") for message in listed(ada, limit=200)]
@@ -430,7 +430,7 @@ def test_the_same_post_again_gets_the_same_message_and_is_not_stored(stage, serv
 
     again = post(ada, "1", text)
 
-    expect(again == first, f"the message from the first time, {json.dumps(first)}", again)
+    expect(again == first, f"the original message, {json.dumps(first)}", again)
     found = listed(ada)
     expect(found == [first, other], json.dumps([first, other]), found)
 
@@ -463,7 +463,7 @@ def test_an_id_that_was_used_for_another_text_or_room_is_a_conflict(stage, serve
         expect_conflict(tab, "1", changed)
         expect_served(tab, "next")
     again, found = post(ada, "1", text), listed(ada) + listed(elsewhere)
-    expect(again == first, f"the first message again, {json.dumps(first)}", again)
+    expect(again == first, f"the original message, {json.dumps(first)}", again)
     expect(found == [first], f"only {json.dumps(first)} in both rooms", found)
 
 
@@ -474,7 +474,7 @@ def test_two_authors_may_use_the_same_id(stage, server):
 
     posted = [post(enter(server, who, room), each, stage.text()) for who, each in pairs]
 
-    expect(listed(enter(server, "eve", room)) == posted, "one message of each", posted)
+    expect(listed(enter(server, "eve", room)) == posted, "one message from each author", posted)
 
 
 @task("again")
@@ -543,8 +543,8 @@ def test_a_post_to_two_processes_at_once_is_stored_once(stage, server):
 # fault
 
 
-@task("fault", "A handler that fails is answered with internal", points=1, needs="ack")
-def test_an_exception_of_a_handler_is_logged_and_answered_with_internal(stage, server):
+@task("fault", "When a handler fails, the reply is internal", points=1, needs="ack")
+def test_an_exception_in_a_handler_is_logged_and_the_reply_is_internal(stage, server):
     ada = enter(server, "ada", stage.name())
 
     for error in (
@@ -565,9 +565,9 @@ def test_an_exception_of_a_handler_is_logged_and_answered_with_internal(stage, s
         reply = ask(ada, kind, f"a {kind}")
 
         detail = expect_error(reply, "internal", f"a {kind}")
-        parts = (words, error, kind, "Traceback", ".py", "stumble")
+        parts = (words, error, "Traceback", ".py", "stumble")
         leaked = [part for part in parts if part in detail]
-        expect(not leaked, "nothing of the error in the detail", detail)
+        expect(not leaked, "a detail that doesn't show the exception", detail)
         expect_served(ada, "next")
         expect_logged(server, f"{error}: ", words)
 
@@ -582,8 +582,8 @@ def test_a_database_error_does_not_end_the_connection(stage, server):
 
     expect_error(reply, "internal", "1")
     expect_logged(server, "OperationalError: ", words)
-    for someone in (ada, bob):
-        expect_served(someone, "next")
+    for person in (ada, bob):
+        expect_served(person, "next")
 
 
 @task("fault")
@@ -605,7 +605,7 @@ def test_a_client_that_disconnects_leaves_nothing_and_is_not_an_error(stage, ser
 
     server.probe(PROBES, "lose_client", says="the next ws.send() meets a broken pipe")
     with suppress(Unmet):  # Without a reply, the app ends the connection.
-        for request_id in ("1", "2"):  # The first may be answered by the send of before.
+        for request_id in ("1", "2"):  # An earlier send() may still reply to the first.
             ada.send_json({"type": "ping", "id": request_id})
             ada.receive()
     server.probe(PROBES, "lose_no_more")
@@ -618,11 +618,11 @@ def test_a_client_that_disconnects_leaves_nothing_and_is_not_an_error(stage, ser
 
     server.expect_census(before)
     log = server.log().removeprefix(logged)
-    expect(not log, "nothing in the log, since no code failed", log[-500:])
+    expect(not log, "nothing in the log, because no code failed", log[-500:])
 
 
 @task("fault")
-def test_all_messages_are_as_asyncapi_yaml_describes_them(stage, server):
+def test_all_messages_match_their_description_in_asyncapi_yaml(stage, server):
     file, room, went_by = described("07_protocol", ROOT, stage.folder), stage.name(), []
     broken = stage.name()
     server.probe(PROBES, "teach_to_fail", broken, "RuntimeError", "x")
@@ -647,7 +647,7 @@ def test_all_messages_are_as_asyncapi_yaml_describes_them(stage, server):
 
 # What the tests have in common
 
-# Not one JSON object of whole characters: no id of it can be trusted.
+# None of these is a JSON object of valid characters, so no id in them can be trusted.
 UNREADABLE = [
     "",
     "hi",
@@ -680,7 +680,7 @@ UNREADABLE = [
     '{"type": ' * 7_000,
 ]
 
-# Readable or not, depending on Python's version and the parser: the id may be given.
+# Python's version and the parser decide whether these can be read: the error may have the id.
 HUGE = [
     '{"type": "history", "id": "1", "after": ' + "9" * 5000 + "}",
     '{"type": "history", "id": "1", "after": ' + "[" * DEEP + "]" * DEEP + "}",
@@ -765,14 +765,14 @@ def post(socket: Socket, request_id: str, text: str) -> dict:
 
 
 def acknowledged(reply: dict, request_id: str) -> dict:
-    """Return the message in an ack, after a check of its fields."""
+    """Check the fields of an ack, and return its message."""
     expect(reply.get("type") == "ack", "an ack", reply)
     expect(sorted(reply) == ["id", "message", "type"], "an ack with id and message", reply)
     expect(reply["id"] == request_id, f"an ack with the id {json.dumps(request_id)}", reply)
     message, fields = reply["message"], ["author", "id", "room", "sent_at", "text"]
     met = isinstance(message, dict) and sorted(message) == fields
     expect(met, f"a message with the fields {', '.join(fields)}", reply)
-    expect(type(message["id"]) is int, "a message's id that is a whole number", reply)
+    expect(type(message["id"]) is int, "a message whose id is a whole number", reply)
     return message
 
 
@@ -815,7 +815,7 @@ def expect_conflict(socket: Socket, request_id: str, text: str) -> None:
     expect_error(reply, "conflict", request_id)
 
 
-def kept(stage: Stage, room: str, author: str) -> dict:
+def stored(stage: Stage, room: str, author: str) -> dict:
     """Store a message in the board's database, and return it."""
     database = str(stage.scratch / "board.sqlite3")
     return stage.probe(PROBES, "keep", database, room, author, stage.text())

@@ -57,10 +57,10 @@ def talk(ws: Server, room: str) -> None:
 
 def converse(ws: Server, session: Session) -> None:
     """Greet the client and reply to its requests. Raises ConnectionClosed when it disconnects."""
-    # TODO(subprotocol): Unless `ws.subprotocol` is ours, close with 4406 and a reason.
+    # TODO(subprotocol): Unless `ws.subprotocol` is `SUBPROTOCOL`, close with 4406.
     ...
     # END(subprotocol)
-    # TODO(welcome): Send the `welcome()`; then, for each message, what `handle()` returns.
+    # TODO(welcome): Send `welcome()`; then, for each message, send what `handle()` returns.
     ...
     # END(welcome)
 

@@ -61,11 +61,11 @@ def talk(ws: Server, room: str) -> None:
 
 def converse(ws: Server, session: Session) -> None:
     """Greet the client and reply to its requests. Raises ConnectionClosed when it disconnects."""
-    # --8<-- [start:subprotocol] Unless `ws.subprotocol` is ours, close with 4406 and a reason.
+    # --8<-- [start:subprotocol] Unless `ws.subprotocol` is `SUBPROTOCOL`, close with 4406.
     if ws.subprotocol != SUBPROTOCOL:
         return close(ws, NOT_AGREED, f"This server speaks {SUBPROTOCOL}. Offer it.")
     # --8<-- [end:subprotocol]
-    # --8<-- [start:welcome] Send the `welcome()`; then, for each message, what `handle()` returns.
+    # --8<-- [start:welcome] Send `welcome()`; then, for each message, send what `handle()` returns.
     send(ws, json.dumps(session.welcome()))
     while True:
         send(ws, json.dumps(session.handle(receive(ws))))

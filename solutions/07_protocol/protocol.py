@@ -45,7 +45,7 @@ class Session:
             request = parsed(data)
             request_id = string(request, "id", MAX_NAME)
             kind = string(request, "type", MAX_NAME)
-            # --8<-- [start:dispatch] Call the handler of `HANDLERS` for `kind`; refuse other kinds.
+            # --8<-- [start:dispatch] Call the handler for `kind` in `HANDLERS`; refuse other kinds.
             handler = HANDLERS.get(kind)
             if handler is None:
                 raise Refused("unknown_type", f"There is no request type {kind!r}.")
@@ -61,7 +61,7 @@ class Session:
 
 
 def error(request_id: str | None, code: str, detail: str) -> dict:
-    """Return the reply to a request that failed. `request_id` is None if its id can't be read."""
+    """Return the reply to a request that failed. The id is None if it can't be read."""
     return {"type": "error", "id": request_id, "code": code, "detail": detail}
 
 
@@ -119,7 +119,7 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
 # --8<-- [end:validate-fields]
 def post(session: Session, request: dict) -> dict:
     """Store a message, once for each request id of its author. The reply contains the message."""
-    # --8<-- [start:ack] Store the `text`; return an `ack`. For *again*, refuse a `Conflict`.
+    # --8<-- [start:ack] Store the `text` and return an `ack`. For *again*, refuse a `Conflict`.
     text = string(request, "text", MAX_TEXT)
     try:
         message = session.store.add(session.room, session.author, text, request["id"])
