@@ -325,7 +325,22 @@ class Child:
             raise Refused(sentence, self._places(error)) from None
         except BaseException as error:
             sentence = f"{doing} raised {self._words(error)}."
+            if line := self._line_of_probe(error):
+                sentence = f"the test can't use what your code has here: {line} raised "
+                sentence += f"{self._words(error)}."
             raise Refused(sentence, self._places(error)) from None
+
+    def _line_of_probe(self, error: BaseException) -> str:
+        """Return the probe's own line that raised an error over the learner's data, or ""."""
+        kinds = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+        line = ""
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            name = frame.f_code.co_filename
+            if frame.f_globals.get("__name__", "").startswith(PROBE):
+                line = linecache.getline(name, number).strip()
+            elif self._own_line(name, number, "", ""):
+                line = ""
+        return f"`{line}`" if line and isinstance(error, kinds) else ""
 
     def _words(self, error: BaseException) -> str:
         """Name an error by its type and its own words, which may themselves fail."""

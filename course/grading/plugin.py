@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from course.grading import shape
 from course.grading.card import card
 from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
@@ -170,6 +171,8 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
         return status, Card(error.msg)
     task_id = task_of(item)
     hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
+    if not isinstance(error, Unmet | Trouble) and stage:
+        error = shape.unmet(error, stage.wire.lines(whole=True)) or error
     if isinstance(error, Unmet | Trouble):
         if wrong := machine.fault():
             return "error", not_judged(wrong)

@@ -227,6 +227,49 @@ def test_a_fault_in_a_test_is_an_error_and_said_in_a_line(tree):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("returned", "read", "expected", "got"),
+    [
+        ("{'text': 'hi'}", "found['id']", 'an object with the field "id"', '{"text": "hi"}'),
+        ("[]", "found['id']", 'an object with the field "id"', "[]"),
+        ("[5]", "found[1]", "a list of at least 2 items", "[5]"),
+        ("{'id': '4'}", "4 - found['id']", "data of the types that the", "found['id'] = \"4\": un"),
+        ("7", "found.get('id')", "data of the type that the page states", "7"),
+        ("'x'", "sorted({'id': found}, key=int)", "data of the types that the page states", ""),
+    ],
+)
+def test_an_error_over_data_of_the_wrong_shape_is_a_failure_with_a_card(
+    tree, returned, read, expected, got
+):
+    answer(tree, "def four(number): return 4", f"def four(number): return {returned}")
+    tests = tree / "tests" / "test_01_tiny.py"
+    reads = f'def test_four(stage):\n    found = stage.function("app", "four")(1)\n    {read}\n'
+    tests.write_text(TESTS.replace("def test_four(stage):\n", reads), "utf-8")
+
+    status, earned, message = grade(tree)["four"]
+
+    assert (status, earned) == ("failed", 0)
+    assert f"expected: {expected}" in message
+    assert f"got: {got}" in message
+    assert "next: Compare what your code sent with the format on the lesson's page." in message
+
+
+def test_a_probe_that_cant_use_the_learners_data_says_so(tree):
+    answer(tree)
+    probes = tree / "tests" / "probes"
+    probes.mkdir()
+    (probes / "tiny.py").write_text("import app\n\ndef four():\n    app.four(1)['id']\n", "utf-8")
+    tests = tree / "tests" / "test_01_tiny.py"
+    asks = "def test_four(stage):\n    from pathlib import Path\n"
+    asks += "    stage.probe(Path(__file__).parent / 'probes' / 'tiny.py', 'four')\n"
+    tests.write_text(TESTS.replace("def test_four(stage):\n", asks), "utf-8")
+
+    status, _, message = grade(tree)["four"]
+
+    assert status == "failed"
+    assert "the test can't use what your code has here: `app.four(1)['id']` raised Typ" in message
+
+
 def test_the_same_graders_grade_again_and_again(tree):
     answer(tree, "return 2", "return 3")
 
