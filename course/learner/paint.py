@@ -235,7 +235,8 @@ class Painter:
     def lesson(self, result: LessonResult, cards: int | None, verbose: bool) -> list[Text]:
         """Return a lesson's verdict: one line if it passed, else its tasks and cards.
 
-        It shows at most `cards` cards; None means all.
+        It shows at most `cards` cards; None means all. The first failure may have caused those
+        after it, so their cards are one line each, unless `verbose`.
         """
         notes = [line for note in result.notes for line in self._note(note)]
         lines = [*self._lesson_line(result), *notes]
@@ -243,21 +244,43 @@ class Painter:
             return lines
         column = max((len(task.id) for task in result.tasks), default=0) + 2
         indent = 4 if self.width < NARROW else 8
-        shown, left_out = 0, 0
+        shown, left_out, shortened, failed = 0, 0, 0, False
         for task in result.tasks:
             lines += self.task(task, column)
             if task.message and task.status != "passed" and not task.card.needs:
-                if cards is None or shown < cards:
+                if cards is not None and shown >= cards:
+                    left_out += 1
+                elif failed and task.status == "failed" and not verbose:
+                    lines.append(self._short_card(task.card, indent))
+                    shortened += 1
+                else:
                     lines += [line.text for line in self.card(task.card, indent)]
                     shown += 1
-                else:
-                    left_out += 1
-        return lines + (self._left_out(left_out, result) if left_out else [])
+            failed |= task.status == "failed"
+        return lines + self._left_out(left_out, shortened, result)
 
-    def _left_out(self, number: int, result: LessonResult) -> list[Text]:
-        what = "1 more card" if number == 1 else f"{number} more cards"
-        again = command(f"check {result.slug}")
-        return self.paragraph(f"{what}: {again} or --verbose shows them all.", "dim", 4)
+    def _short_card(self, card: Card, indent: int) -> Text:
+        """Return a card in one line: what was expected and what was received."""
+        parts = [f"{name}: {what}" for name, what in card.labelled() if name in ("expected", "got")]
+        told = [" ".join(part.split()) for part in parts] or [card.sentence]
+        line = Text(" " * indent)
+        for number, part in enumerate(told, 1):
+            piece = self.text(part, "dim")
+            room = (self.width - line.cell_len) // (len(told) - number + 1)
+            self.shorten(piece, room - 2 * (number < len(told)))
+            line += piece + self.text(", " if number < len(told) else "", "dim")
+        return line
+
+    def _left_out(self, number: int, shortened: int, result: LessonResult) -> list[Text]:
+        if number:
+            what = "1 more card" if number == 1 else f"{number} more cards"
+            again = f"{command(f'check {result.slug}')} or --verbose shows them all."
+        elif shortened:
+            what = "1 shortened card" if shortened == 1 else f"{shortened} shortened cards"
+            again = f"{command(f'check {result.slug} --verbose')} shows everything."
+        else:
+            return []
+        return self.paragraph(f"{what}: {again}", "dim", 4)
 
     def _lesson_line(self, result: LessonResult) -> list[Text]:
         style = "green" if result.passed else ""

@@ -211,6 +211,29 @@ def test_a_report_on_several_lessons_shows_one_card_each():
     )
 
 
+def test_cards_after_a_failed_task_are_one_line_each_unless_verbose():
+    card = Card(
+        wire=CARD.wire, expected="404 Not Found", got="200 OK\nfor a room " * 9, next="Look"
+    )
+    later = [TaskResult("list", "Oldest first", 1, "failed", card)]
+    result = LessonResult("01_rest", "A board over REST", [FAILED.tasks[0], *later])
+
+    short = printed(lambda painter: painter.lesson(result, None, False), 100)
+    whole = printed(lambda painter: painter.lesson(result, None, True), 100)
+
+    assert (
+        short[short.index("  ✗ list") :]
+        == """\
+  ✗ list    Oldest first                                                                         0/1
+        expected: 404 Not Found, got: 200 OK for a room 200 OK for a room 200 OK for a room 200 OK …
+    1 shortened card: `python3 -m course check 01_rest --verbose` shows everything.
+"""
+    )
+    assert "next: python3 -m course hint 1 create" in short
+    assert "next: Look" in whole
+    assert "shortened" not in whole
+
+
 def test_several_lessons_that_passed_are_one_line_each():
     assert (
         printed(report_of(PASSED, PASSED), 60)
