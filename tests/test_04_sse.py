@@ -1,8 +1,8 @@
 """Lesson 4: server-sent events. These tests are the lesson's specification.
 
 The stream is read over HTTP. The client's parser is fed with bytes; the client itself runs as a
-program, against a board of the tests that does what it is told. tests/probes/04_sse.py makes
-things happen at one exact moment, such as a post between two lines of your code.
+program, against a scripted board. tests/probes/04_sse.py makes things happen at an exact moment,
+such as a post between two lines of your code.
 """
 
 import json
@@ -270,7 +270,7 @@ def test_a_restart_of_the_server_loses_nothing(stage):
 # heartbeat
 
 
-@task("heartbeat", "Heartbeats, and nothing left of closed streams", points=2, needs="stream")
+@task("heartbeat", "Streams send heartbeats and are cleaned up", points=2, needs="stream")
 def test_a_stream_without_messages_has_a_comment_every_heartbeat(stage):
     server, start = stage.serve(HEARTBEAT=0.25), time.monotonic()
     server.probe(PROBE, "watch_waits")
@@ -279,7 +279,7 @@ def test_a_stream_without_messages_has_a_comment_every_heartbeat(stage):
     for _ in range(4):
         bob.wait_for_comment()
 
-    took = time.monotonic() - start  # One more may come at once.
+    took = time.monotonic() - start  # One more may be sent at once.
     least = (bob.comments - 1) * 0.25
     wanted = f"{bob.comments} comments in not less than {least:.2f} s"
     expect(took >= least * EARLY, wanted, f"{took:.2f} s")
@@ -337,7 +337,7 @@ def test_a_heartbeat_is_not_an_event_and_messages_follow_it(stage):
         bob.expect_message(message)
         for _ in range(comments):
             bob.wait_for_comment()
-        wanted = f"{message['id']} to be the last id still"
+        wanted = f"the last id to remain {message['id']}"
         expect(bob.last_id == str(message["id"]), wanted, bob.last_id or "none")
     bob.expect_message(post(server, room, stage.text()))
 
@@ -360,7 +360,7 @@ def test_the_store_is_not_checked_between_two_heartbeats(stage):
 def test_nothing_is_left_of_clients_that_have_disconnected(stage):
     server = stage.serve(HEARTBEAT=0.2)
     census = server.census()
-    come_and_go(stage, server, 10)  # Caches have their size now.
+    come_and_go(stage, server, 10)  # After this, caches have their size.
     server.expect_census(census)
     before = server.probe(PROBE, "objects")
 
@@ -369,12 +369,12 @@ def test_nothing_is_left_of_clients_that_have_disconnected(stage):
     server.expect_census(census)
     eventually(
         lambda: more_than(before, server.probe(PROBE, "objects")).total() < GUESTS // 2,
-        f"nothing left of {GUESTS} clients, in {GUESTS} rooms",
+        f"all objects of {GUESTS} clients in {GUESTS} rooms to be released",
         lambda: kept(more_than(before, server.probe(PROBE, "objects"))),
     )
     eventually(
         lambda: len(server.probe(PROBE, "texts", "guests-of-")) < GUESTS // 10,
-        f"no names of {GUESTS} rooms without clients",
+        f"the names of {GUESTS} rooms without clients to be released",
         lambda: server.probe(PROBE, "texts", "guests-of-"),
     )
 
@@ -644,7 +644,7 @@ def test_the_client_retries_a_refused_connection(stage, board):
 
 
 @task("client")
-def test_the_client_gives_up_a_silent_stream(stage, board):
+def test_the_client_gives_up_on_a_silent_stream(stage, board):
     messages = [board.post() for _ in range(2)]
 
     def one_more(exchange: Exchange) -> None:
@@ -709,7 +709,7 @@ def expect_each(got: list, expected: list, what: str) -> None:
 
 
 def expect_event(stage, data: str, back: str, number: int = 0) -> None:
-    """Expect what a client receives of `data`, between two other events."""
+    """Expect a client to receive `back` for `data`, between two other events."""
     event, number = stage.function("sse", "event"), number or stage.random.randrange(1, 2**40)
     blocks = [event("before", number - 1), event(data, number), event("after", number + 1)]
     expect(all(isinstance(block, str) for block in blocks), "a str", blocks[1])
@@ -732,9 +732,9 @@ def expect_the_rest(server: Server, room: str, reader: EventReader, seen: int) -
 
 
 def come_and_go(stage, server: Server, count: int) -> None:
-    """Let so many clients read a room of their own, receive a message, and disconnect.
+    """Let this many clients each read their own room, receive a message, and disconnect.
 
-    Later posts detect every second of them, heartbeats the others.
+    Later posts detect every second client, and heartbeats detect the others.
     """
     with stage.wire.only_what_fails():
         for number in range(count):
@@ -750,14 +750,14 @@ def come_and_go(stage, server: Server, count: int) -> None:
 
 
 def more_than(before: dict[str, int], now: dict[str, int]) -> Counter:
-    """Return how many objects of each type there are more than before, or fewer."""
+    """Return how many more objects of each type there are than before, or how many fewer."""
     return Counter({name: now.get(name, 0) - before.get(name, 0) for name in {**before, **now}})
 
 
 def kept(more: Counter) -> str:
     """Name the types with the most objects left."""
     most = ", ".join(f"{count} of {name}" for name, count in more.most_common(5))
-    return f"{more.total()} objects more than before, such as {most}"
+    return f"{more.total()} more objects than before, such as {most}"
 
 
 def expect_events(stage, data: bytes, events: list[list[str]], **ends: object) -> None:
@@ -771,7 +771,7 @@ def expect_events(stage, data: bytes, events: list[list[str]], **ends: object) -
         got = [event for events in made["events"] for event in events]
         expect_each(got, events, "the events of feed(), [type, data, last id]")
         got = {name: made[name] for name in ends}
-        expect(got == ends, f"{in_json(ends)} of the parser", got)
+        expect(got == ends, f"the parser to have {in_json(ends)}", got)
 
 
 def pieces(data: bytes, places: Iterable[int]) -> list[bytes]:
@@ -838,11 +838,11 @@ def expect_last_ids(log: list[Exchange], expected: list[str]) -> None:
 def expect_pauses(program: Program, log: list[Exchange], retries: list[float]) -> None:
     """Expect each pause between a response and the next request to be `retry`, in seconds.
 
-    The clock tells the shortest; the longest is what the client asked time.sleep() for.
+    The clock shows if a pause is too short, and the argument of time.sleep() if it is too long.
     """
     waits = [then.received_at - before.answered_at for before, then in pairwise(log)]
     slept = [seconds for _, seconds in program.connections()]
-    # Another client than that of the course may connect more often, or not use time.sleep().
+    # A learner's client may connect more often than ours, or not use time.sleep().
     slept = slept if len(slept) == len(log) else [0.0] * len(log)
     for number, (retry, wait, sleep) in enumerate(zip(retries, waits, slept, strict=False), 1):
         wanted = f"a pause of {1000 * retry:g} ms after response {number}"

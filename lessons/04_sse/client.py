@@ -28,7 +28,7 @@ class Event:
 
 
 class Parser:
-    """Turns the bytes of a stream into events, as the HTML standard says (section 9.2.6)."""
+    """Turns the bytes of a stream into events, by the rules of the HTML standard, 9.2.6."""
 
     def __init__(self, last_id: str = "", retry: int = 3000) -> None:
         self.last_id = last_id  # of the last complete event
@@ -36,7 +36,7 @@ class Parser:
         # It keeps an incomplete character until the rest arrives, and removes a byte order mark.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._rest = ""  # an incomplete last line
-        self._after_cr = False  # whether an LF that comes next belongs to the last line
+        self._after_cr = False  # whether an LF that follows is part of the last line ending
         self._name, self._data, self._id = "", [], last_id  # of the current event
 
     def feed(self, data: bytes) -> list[Event]:

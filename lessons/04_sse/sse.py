@@ -27,7 +27,7 @@ def stream(
 ) -> Iterator[str]:
     """Yield the room's messages after the cursor `after` as events, then each new one.
 
-    `heartbeat` is in seconds, `retry` in milliseconds. The stream has no end of its own: Flask
+    `heartbeat` is in seconds, `retry` in milliseconds. The stream never ends by itself: Flask
     closes the generator after a send has failed because the client has disconnected.
     """
     # TODO(stream): Yield `retry`; then, in a loop, wait for messages and yield events.
