@@ -1,7 +1,7 @@
 """Lesson 8: one board for REST and WebSocket. These tests are the lesson's specification.
 
-A `Guest` is a client in a room; the class is at the bottom of this file. If an order matters, a
-probe in the app's process holds one thread until another thread overtakes it, or for a moment.
+A `Guest` is a client in a room; the class is at the bottom of this file. To test a race, a probe in
+the app's process holds one thread for a moment, or until another thread overtakes it.
 """
 
 import itertools
@@ -63,14 +63,14 @@ def test_a_client_that_has_joined_gets_replies(stage, server):
 
 
 @task("join")
-def test_a_client_that_disconnects_before_its_welcome_holds_up_no_other_client(stage, server):
+def test_a_client_that_disconnects_before_its_welcome_blocks_no_other_client(stage, server):
     room = stage.name()
     server.probe(PROBES, "lose_welcome", says="the first welcome can't be sent")
 
     server.socket("bob", f"/board/{room}?author=bob", subprotocols=PROTOCOL)
     eventually(lambda: server.probe(PROBES, "is_held"), "a welcome for bob", lambda: "nothing")
 
-    # In another room, so that this says nothing of `leave` and `publish`, which may be to do.
+    # In another room, because `leave` and `publish` may still be TODOs.
     other = stage.name()
     for who in ("ada", "eve"):
         Guest(server, who, other)
@@ -140,9 +140,9 @@ def test_all_clients_receive_all_messages_in_the_order_of_their_ids(stage, serve
 
     for guest, messages in zip(guests, received, strict=True):
         in_order = ids(messages) == sorted(ids(messages))
-        expect(in_order, f"{guest.who} to receive rising ids", ids(messages))
+        expect(in_order, f"{guest.who} to receive increasing ids", ids(messages))
         same = messages == received[0]
-        expect(same, f"{guest.who} to receive the same as the others", ids(messages))
+        expect(same, f"{guest.who} to receive the same messages as the others", ids(messages))
 
 
 @task("fan_out")
@@ -194,7 +194,7 @@ def test_joins_and_leaves_are_reported_in_their_own_room_only(stage, server):
 # catch_up
 
 
-@task("catch_up", "History and live messages have no gap between", points=1, needs="fan_out")
+@task("catch_up", "There is no gap between history and live messages", points=1, needs="fan_out")
 def test_a_message_right_after_the_welcome_is_not_missed(stage, server):
     room = stage.name()
     server.probe(PROBES, "hold_greeting")
@@ -220,7 +220,7 @@ def test_a_client_that_waits_to_join_gets_no_message_before_its_welcome(stage, s
 
 
 @task("catch_up")
-def test_a_message_that_is_posted_during_a_join_comes_once(stage, server):
+def test_a_message_that_is_posted_during_a_join_arrives_once(stage, server):
     for after in (False, True):  # Before the room's last id is read, and after it.
         room = stage.name()
         stored(stage, room, count=3)
@@ -236,7 +236,7 @@ def test_a_message_that_is_posted_during_a_join_comes_once(stage, server):
 
 
 @task("catch_up")
-def test_a_message_that_is_posted_when_the_turn_is_released_comes_once(stage, server):
+def test_a_message_that_is_posted_when_the_turn_is_released_arrives_once(stage, server):
     room = stage.name()
     server.probe(PROBES, "hold_turn")
 
@@ -347,7 +347,7 @@ def test_a_repeated_post_is_acknowledged_again_and_pushed_once(stage, server):
     for tab in (ada, Guest(server, "ada", room), Guest(server, "ada", room)):
         for request_id, first in (("1", message), ("between", between)):
             again = tab.post(text, id=request_id)
-            expect(equal(again, first), f"the same message again, {json.dumps(first)}", again)
+            expect(equal(again, first), f"the original message, {json.dumps(first)}", again)
     other = ada.post(text, id="2")
 
     for pushed in (message, between, other):
@@ -465,7 +465,7 @@ def test_a_post_to_a_room_without_clients_leaves_no_room_in_memory(stage, server
 
     eventually(
         lambda: server.probe(PROBES, "left_over", rooms, [])["rooms"] == 0,
-        "no room left in memory where there is no client",
+        "no room without clients left in memory",
         lambda: server.probe(PROBES, "left_over", rooms, []),
     )
 
@@ -498,7 +498,7 @@ def test_a_failed_send_removes_its_client_and_no_other(stage, server):
     for guest in crowd.values():
         guest.expect_message(message)
 
-    # The first that a message is sent to fails: the others hear of it in the middle of the loop.
+    # The first client in the loop fails, so a presence inside the loop would reach the others.
     order = dict.fromkeys([*server.probe(PROBES, "noted_order"), *NAMES])  # each name once
     first, second, ada, third, bob, fourth, fifth, zoe = map(crowd.get, order)
     for error, guest in zip(ERRORS, (first, second, third, fourth, fifth), strict=True):
@@ -574,7 +574,7 @@ def test_connections_that_are_cut_during_a_conversation_affect_no_other_client(s
     for guest in guests:
         received = guest.messages(len(sent) + len(crowd))
         missed = [message for message in sent if message not in received]
-        expect(not missed, f"{guest.who} to receive all messages of the others", missed)
+        expect(not missed, f"{guest.who} to receive all messages from the others", missed)
         guest.wait_for_presence("ada", "bob")
 
 
@@ -616,7 +616,7 @@ def test_a_client_with_two_tabs_is_listed_once_until_both_are_closed(stage, serv
 
 
 @task("presence")
-def test_a_post_changes_no_presence(stage, server):
+def test_a_post_does_not_change_the_presence(stage, server):
     room = stage.name()
     ada = Guest(server, "ada", room)
     ada.expect_presence("ada")
@@ -831,7 +831,7 @@ HANDSHAKES = [
 class Guest:
     """A client in a room. It sorts what it receives by type, and keeps the order of each type.
 
-    It has its welcome when it is made. Unless it is `in_a_hurry`, it also has had a reply.
+    Its constructor reads the welcome and, unless it is `in_a_hurry`, waits for a first reply.
     """
 
     def __init__(
@@ -907,7 +907,7 @@ class Guest:
         return before
 
     def expect_to_shrink_to(self, *members: str) -> None:
-        """Wait for a presence that lists these members. In those before it, members only leave."""
+        """Wait for a presence that lists these members. Until then, members may only leave."""
         before = None
         while (now := self.presence()) != sorted(members):
             met = set(members) <= set(now) <= set(before or now)
@@ -927,14 +927,14 @@ class Guest:
         return request_id
 
     def post(self, text: str, **fields: object) -> dict:
-        """Post a text, and return the message of the ack."""
+        """Post a text, and return the message in the ack."""
         request_id = self.send("post", text=text, **fields)
         reply = self.next("ack", "error")
         expect(reply.get("id") == request_id, f"an ack of {request_id}", reply)
         return checked(reply.get("message"), self.who, text)
 
     def ping(self) -> None:
-        """Send a ping of the protocol board.v1, and wait for its pong."""
+        """Send a ping request of board.v1, and wait for its pong."""
         request_id = self.send("ping")
         reply = self.next("pong", "error")
         expect(reply.get("id") == request_id, f"a pong to {request_id}", reply)
@@ -963,7 +963,7 @@ class Guest:
         self.send("crash")
 
     def send_too_much(self) -> None:
-        """Send a message above the server's limit, which closes the connection."""
+        """Send a message longer than the server allows, which closes the connection."""
         self.socket.send("x" * TOO_LARGE)
 
 
@@ -984,7 +984,7 @@ def post(server: Server, who: str, room: str, text: str) -> dict:
 
 
 def stored(stage: Stage, room: str, count: int = 1) -> dict:
-    """Store messages without the app, and return the last of them."""
+    """Store messages without the app, and return the last one."""
     database = str(stage.scratch / "board.sqlite3")
     return stage.probe(PROBES, "store_messages", database, room, "eve", stage.text(), count)
 
@@ -1011,16 +1011,16 @@ def handshake(server: Server, line: str, changed: dict[str, str | None]) -> str:
 
 
 def wait_until_held(server: Server, or_done: Future | None = None) -> None:
-    """Wait until the probe holds a thread, or until all is done without such a thread."""
+    """Wait until the probe holds a thread, or until `or_done` is done."""
 
     def met() -> bool:
         return server.probe(PROBES, "is_held") or (or_done is not None and or_done.done())
 
-    eventually(met, "the board to be at work", lambda: "nothing yet")
+    eventually(met, "a call in the app that the test waits for", lambda: "none yet")
 
 
 def wait_until_served(server: Server, connections: int, or_held: bool = False) -> None:
-    """Wait until only so many connections have a handler, or until the probe holds a thread."""
+    """Wait until only this many connections are left, or until the probe holds a thread."""
 
     def left() -> int:
         return server.probe(PROBES, "left_over", [], [])["connections"]
@@ -1032,7 +1032,7 @@ def wait_until_served(server: Server, connections: int, or_held: bool = False) -
 
 
 def beside_a_dead_client(server: Server, room: str) -> Guest:
-    """Return ada, in a room with bob, whose connection is broken. Only a send can tell."""
+    """Return ada, in a room with bob, whose connection is broken. Only a send reveals it."""
     ada = Guest(server, "ada", room)
     lose(server, "BrokenPipeError", Guest(server, "bob", room))
     return ada
@@ -1047,7 +1047,7 @@ def lose(server: Server, error: str, *guests: Guest) -> None:
 
 
 def expect_caught_up(server: Server, guest: Guest, last: dict) -> None:
-    """Check that history and pushed messages are the room, up to the message `last`."""
+    """Check that history and pushed messages are the whole room, up to the message `last`."""
     found = server.client("eve").get(f"/rooms/{guest.room}/messages", limit=200).json()
     got, wanted = ids(caught_up(guest, last)), ids(found["messages"])
     expect(got == wanted, f"history and pushed messages to be {wanted}", got)
@@ -1059,7 +1059,7 @@ def caught_up(guest: Guest, last: dict) -> list[dict]:
     last_id, cursor = guest.welcome["last_id"], 0
     while cursor < last_id:
         page = guest.history(after=cursor, limit=2)
-        expect(bool(page), f"messages after {cursor}, since last_id is {last_id}", page)
+        expect(bool(page), f"messages after {cursor}, because last_id is {last_id}", page)
         cursor = page[-1]["id"]
         messages += [message for message in page if message["id"] <= last_id]
     while not messages or messages[-1]["id"] < last["id"]:

@@ -40,13 +40,13 @@ class Connection:
 
     def send(self, text: str) -> None:
         """Send one message. Raises ConnectionClosed if the client has disconnected."""
-        # TODO(join-send): Send `text` with `send()` to `self.ws`, in one thread at a time.
+        # TODO(join-send): Send `text` to `self.ws` with `send()`, one thread at a time.
         ...
         # END(join-send)
 
 
 class Hub:
-    """The rooms, each with its connections. An empty room is forgotten."""
+    """The rooms, each with its connections. Empty rooms are removed."""
 
     def __init__(self) -> None:
         # Hold `turn` to change a room or to send to it, so that all clients see one order.
@@ -69,20 +69,20 @@ class Hub:
         # END(join)
 
     def leave(self, room: str, *connections: Connection) -> None:
-        """Remove those of the connections that are in the room."""
+        """Remove connections from the room. Ignore any that aren't in it."""
         # TODO(leave): Remove `connections`; delete an empty room; call `tell()`.
         ...
         # END(leave)
 
     def tell(self, room: str, before: list[str]) -> None:
-        """Publish the members of the room if they are not the same as `before`."""
+        """Publish the members of the room if they differ from `before`."""
         members = self.members(room)
         if members != before:
             self.publish(room, {"type": "presence", "members": members})
 
     def publish(self, room: str, message: dict) -> None:
         """Send the message to every client in the room. Remove those that have disconnected."""
-        # TODO(fan_out): Send `message` to each client; `leave()` for those that fail.
+        # TODO(fan_out): Send `message` to each client; `leave()` after failed sends.
         ...
         # END(fan_out)
 

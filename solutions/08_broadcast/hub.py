@@ -43,7 +43,7 @@ class Connection:
 
     def send(self, text: str) -> None:
         """Send one message. Raises ConnectionClosed if the client has disconnected."""
-        # --8<-- [start:join-send] Send `text` with `send()` to `self.ws`, in one thread at a time.
+        # --8<-- [start:join-send] Send `text` to `self.ws` with `send()`, one thread at a time.
         # The handler sends replies while other threads publish, and frames must not mix.
         with self._lock:
             send(self.ws, text)
@@ -51,7 +51,7 @@ class Connection:
 
 
 class Hub:
-    """The rooms, each with its connections. An empty room is forgotten."""
+    """The rooms, each with its connections. Empty rooms are removed."""
 
     def __init__(self) -> None:
         # Hold `turn` to change a room or to send to it, so that all clients see one order.
@@ -74,14 +74,14 @@ class Hub:
         # --8<-- [start:join] Add `connection`; send `welcome()` with `members`; call `tell()`.
         with self.turn:
             before = self.members(room)
-            # Registered before it is greeted, the client misses no message after its welcome.
+            # Register first, then greet: the client misses no message after its welcome.
             self._rooms.setdefault(room, set()).add(connection)
             connection.send(json.dumps({**welcome(), "members": self.members(room)}))
             self.tell(room, before)
         # --8<-- [end:join]
 
     def leave(self, room: str, *connections: Connection) -> None:
-        """Remove those of the connections that are in the room."""
+        """Remove connections from the room. Ignore any that aren't in it."""
         # --8<-- [start:leave] Remove `connections`; delete an empty room; call `tell()`.
         with self.turn:
             before = self.members(room)
@@ -93,7 +93,7 @@ class Hub:
         # --8<-- [end:leave]
 
     def tell(self, room: str, before: list[str]) -> None:
-        """Publish the members of the room if they are not the same as `before`."""
+        """Publish the members of the room if they differ from `before`."""
         # --8<-- [start:presence]
         members = self.members(room)
         if members != before:
@@ -102,7 +102,7 @@ class Hub:
 
     def publish(self, room: str, message: dict) -> None:
         """Send the message to every client in the room. Remove those that have disconnected."""
-        # --8<-- [start:fan_out] Send `message` to each client; `leave()` for those that fail.
+        # --8<-- [start:fan_out] Send `message` to each client; `leave()` after failed sends.
         text, gone = json.dumps(message), []
         with self.turn:
             for connection in list(self._rooms.get(room, ())):
@@ -126,7 +126,7 @@ class PublishingStore(Store):
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
         """Store a message as `Store.add` does, and publish it unless it was stored before."""
         # --8<-- [start:fan_out-add] Store the message; publish a new one. Hold the hub's `turn`.
-        with self._hub.turn:  # From the id to the last send, no other thread may publish.
+        with self._hub.turn:  # No other thread may publish between the id and the last send.
             newest = self.last_id(room)
             message = super().add(room, author, text, request_id)
             if message["id"] > newest:
