@@ -1,6 +1,6 @@
 """Lesson 9: the board's page, in a real browser. These tests are the lesson's specification.
 
-The tests do what a user does: write, click, scroll, go back. Then they compare what the page shows
+The tests do what a user does: write, click, scroll, go back. Then they check what the page shows
 and what the server received. A probe in the app's process makes the server misbehave.
 """
 
@@ -16,7 +16,7 @@ from course.grading.browser import Browser, Tab
 from course.grading.expect import shown
 from course.grading.waiting import SECONDS, eventually
 
-pytestmark = pytest.mark.busy  # A browser has its own work to do while a test waits for it.
+pytestmark = pytest.mark.busy  # The browser keeps the CPU busy while a test waits for it.
 
 PAGE = 50  # messages that the page requests at a time
 KNOWN = (1000, 1001, 1006, 1009, 1011, 4406)  # the close codes in WORDS
@@ -83,7 +83,7 @@ def test_a_text_written_while_closing_or_closed_stays_in_the_field(room):
     expect(tab.run(FIELD) == text, "the text still in #text", tab.run(FIELD))
     wait_for_state(tab, "closed")
     write_in_vain(tab, other)
-    expect(tab.run(DRAFTS) == [], "nothing in #drafts, since nothing was sent", tab.run(DRAFTS))
+    expect(tab.run(DRAFTS) == [], "nothing in #drafts, because nothing was sent", tab.run(DRAFTS))
 
 
 @task("states")
@@ -321,7 +321,7 @@ def test_an_error_about_no_draft_changes_none_and_raises_nothing(room):
 def test_each_press_of_the_button_loads_one_older_page(room):
     some = [("bob", f"number {number}") for number in range(PAGE + 10)]
     kept = room.keep(*some)
-    room.keep(*some, name=room.stage.name())  # This makes a gap in the ids of the room.
+    room.keep(*some, name=room.stage.name())  # This makes a gap in the room's ids.
     kept += room.keep(*some)
     ids = [message["id"] for message in kept]
     tab = room.enter()
@@ -338,7 +338,7 @@ def test_each_press_of_the_button_loads_one_older_page(room):
 
     wait_for(tab, "document.getElementById('older').hidden", "it", "#older to be hidden at the end")
     write(tab, "the end")
-    room.expect_posts("the end")  # By now the server has received all that was requested before.
+    room.expect_posts("the end")  # By now the server has received all earlier requests.
     room.expect_pages(3)
 
 
@@ -355,7 +355,7 @@ def test_a_page_and_pushed_messages_are_one_list(room):
 
 
 @task("history")
-def test_what_the_user_reads_stays_at_its_height_when_a_page_arrives(room):
+def test_the_message_that_the_user_reads_stays_in_its_position_when_a_page_arrives(room):
     texts = [f"number {number}\n" * (1 + number % 3) for number in range(3 * PAGE - 20)]
     room.keep(*(("bob", text) for text in texts))
     tab = room.enter()
@@ -416,7 +416,7 @@ def test_a_screen_reader_announces_each_new_message_and_no_history(room):
     heard = "it.some((said) => said.includes('the last'))"
     wait_for(tab, "window.announced", heard, "'the last' in a new element of a live region")
     announced = [said for said in tab.run("window.announced") if "story" in said or "bob" in said]
-    expect(not any("story" in said for said in announced), "no word of history", announced)
+    expect(not any("story" in said for said in announced), "no message from history", announced)
     met = len(announced) == len(wanted) and all(
         text in said for text, said in zip(wanted, announced, strict=True)
     )
@@ -469,7 +469,7 @@ def test_axe_reports_no_violation(room):
 # leave
 
 
-@task("leave", "It leaves the room, and comes back with its page", points=1, needs="receive")
+@task("leave", "It leaves the room, and reconnects when Back shows it", points=1, needs="receive")
 def test_closing_the_tab_closes_with_1001(room):
     tab = room.enter()
 
@@ -478,7 +478,7 @@ def test_closing_the_tab_closes_with_1001(room):
     def endings() -> list[int]:
         return room.probe("seen")["endings"]
 
-    eventually(endings, "the connection to end", lambda: "it goes on")
+    eventually(endings, "the connection to end", lambda: "it is still open")
     code = "the close code 1001, which the browser sends by itself"
     expect(endings() == [1001], code, endings())
     room.expect_members()
@@ -553,7 +553,7 @@ class Room:
     def deliver(self, tab: Tab, *events: dict) -> list[dict]:
         """Send events to the page, and return the rows of #messages when it has received them.
 
-        One more message shows that; its row isn't returned.
+        One more message, sent last, shows that they arrived; its row isn't returned.
         """
         self._marker += 1
         marker = self.stage.text()
@@ -586,7 +586,7 @@ class Room:
         expect(self.posts() == [*texts], f"one post for each of {shown(texts)}", self.posts())
 
     def expect_pages(self, count: int) -> None:
-        """Wait until the page has requested so many pages of history, and expect no more."""
+        """Wait until the page has requested this many pages of history, and expect no more."""
         wanted = f"{count} requests of type older, one for each welcome and each press"
         eventually(lambda: len(self.asked("older")) >= count, wanted, lambda: self.asked("older"))
         expect(len(self.asked("older")) == count, wanted, self.asked("older"))
@@ -741,12 +741,12 @@ def wait_for_text(tab: Tab, text: str) -> None:
 
 
 def wait_for_rows(tab: Tab, count: int) -> None:
-    """Wait until at least so many messages are shown."""
+    """Wait until at least this many messages are shown."""
     wait_for(tab, f"{ROWS}.length", f"it >= {count}", f"{count} messages in #messages")
 
 
 def wait_for_delivered(tab: Tab, count: int) -> None:
-    """Wait until so many messages are shown as delivered."""
+    """Wait until this many messages are shown as delivered."""
     met = f"it.filter((row) => row.delivered).length === {count}"
     wait_for(tab, ROWS, met, f"{count} rows with the class delivered, one for each ack")
 
@@ -789,7 +789,7 @@ def open_elsewhere(room: Room, url: str) -> list[str]:
 
 
 def fetched(server: Server, url: str) -> dict:
-    """Return what the app has at the same path."""
+    """Return the app's response for the same path."""
     answer = server.client("browser").get(url.partition(ELSEWHERE)[2])
     headers = {"Content-Type": answer.content_type}
     return {"status": answer.status, "headers": headers, "body": answer.body}
@@ -805,7 +805,7 @@ def expect_one_websocket(urls: list[str], address: str, author: str) -> None:
     expect(authors == [author], f"author={quote(author)} in the query", urls[0])
 
 
-# What is on watch in the page
+# What the tests add to the page
 
 
 # The WebSockets that the page has made, so that a test can tell when one of them has closed.
@@ -819,7 +819,7 @@ KEEP_SOCKETS = """(() => {
     };
 })()"""
 
-# Each of these would have an effect, or change, if a page took it for more than text.
+# Each of these would run, or be shown differently, if a page treated it as more than text.
 HOSTILE = [
     "<script>window.harmed = 1</script>",
     '<img src=x onerror="window.harmed = 1">',
@@ -849,8 +849,8 @@ HOSTILE = [
     "😀" * 2000,
 ]
 
-# Notes what is added to live regions. Screen readers announce new elements. They compare texts, so
-# that the same text, set again, may not be announced.
+# Records what is added to live regions. Screen readers announce new elements. They compare texts,
+# so the same text, set again, may not be announced.
 LISTEN = """(() => {
     const live = '[aria-live=polite], [aria-live=assertive], [role=log], [role=status],'
         + ' [role=alert], output';
@@ -862,7 +862,7 @@ LISTEN = """(() => {
             if (!region || region.closest('[aria-busy=true]')) continue;
             for (const node of addedNodes) if (node.nodeType === 1) fresh.add(node);
         }
-        // An element within another new one is announced with that.
+        // An element inside another new element is announced as a part of it.
         const within = (node) => node && (fresh.has(node) || within(node.parentNode));
         const said = [...fresh].filter((node) => !within(node.parentNode));
         window.announced.push(...said.map((node) => node.textContent));
@@ -879,7 +879,7 @@ def expect_kept(room: Room, tab: Tab) -> None:
         skip_unless_pages_are_kept(room)
         reasons = tab.run("performance.getEntriesByType('navigation')[0].notRestoredReasons")
         wanted = "a page that the browser keeps, and shows again as it was"
-        expect(False, wanted, f"it was loaded anew. The browser's reasons: {shown(reasons)}")
+        expect(False, wanted, f"it was loaded again. The browser's reasons: {shown(reasons)}")
 
 
 def skip_unless_pages_are_kept(room: Room) -> None:

@@ -29,12 +29,12 @@ function address() {
 
 /** Open a WebSocket, and listen to it. */
 function connect() {
-  failDrafts(); // A reply to a request arrives on its own connection or never.
+  failDrafts(); // A reply arrives on the connection of its request, or not at all.
   showState("connecting", "Connecting …");
   // TODO(connect): Set `socket` to a new WebSocket to `address()` that offers `SUBPROTOCOL`.
   // END(connect)
   const mine = socket;
-  // TODO(states): Call `opened()` when `mine` opens, and `closed(event)` when it closes and still is `socket`.
+  // TODO(states): Call `opened()` when `mine` opens, and `closed(event)` when it closes, if it is still `socket`.
   // END(states)
   // TODO(receive): Pass the object in each `message` of `mine` to `receive()`.
   // END(receive)
@@ -49,7 +49,7 @@ function opened() {
 function closed({ code, reason }) {
   showMembers([]);
   failDrafts();
-  // TODO(states-closed): Show the state `closed` with what `code` means, the `reason` if there is one, and `code`.
+  // TODO(states-closed): Show the state `closed` with the meaning of `code`, the `reason` if there is one, and `code`.
   // END(states-closed)
 }
 
@@ -91,7 +91,7 @@ function showPushed({ message }) {
 function showPage({ messages }) {
   paging = false;
   const atEnd = isAtEnd();
-  // TODO(history): Show each of `messages`. What the user reads stays at its height.
+  // TODO(history): Call `show()` for each of `messages`, without moving the row that the user is reading.
   // END(history)
   showOlder(messages);
   if (atEnd) goToEnd();
@@ -133,7 +133,7 @@ function showMembers(names) {
 
 /** Have a screen reader announce another user's message. */
 function announce({ author, text }) {
-  // TODO(reach): Replace the children of `#news` with a new `p` that says `author` and `text`.
+  // TODO(reach): Replace the children of `#news` with a new `p` that contains `author` and `text`.
   // END(reach)
 }
 
@@ -169,7 +169,7 @@ function failDrafts() {
 /** Offer older messages if the oldest page was full. The hidden button keeps its space. */
 function showOlder(messages) {
   const first = $("messages").firstElementChild;
-  // A page that doesn't begin with the first row arrived after a reconnect, and tells nothing new.
+  // A page that doesn't start with the first row follows a reconnect. It isn't the oldest page.
   if (messages.length && Number(first?.dataset.id) !== messages[0].id) return;
   if (messages.length === PAGE) $("older").classList.add("offered");
   hide($("older"), messages.length < PAGE, $("reader"));
@@ -211,7 +211,7 @@ $("say").addEventListener("submit", (event) => {
 $("older").addEventListener("click", () => {
   if (paging) return; // Two quick presses request one page.
   paging = true;
-  // TODO(history-older): Ask for `older` messages: `PAGE` of them, `before` the first row's id.
+  // TODO(history-older): Send an `older` request for `PAGE` messages `before` the first row's id.
   // END(history-older)
 });
 

@@ -32,13 +32,13 @@ function address() {
 
 /** Open a WebSocket, and listen to it. */
 function connect() {
-  failDrafts(); // A reply to a request arrives on its own connection or never.
+  failDrafts(); // A reply arrives on the connection of its request, or not at all.
   showState("connecting", "Connecting …");
   // --8<-- [start:connect] Set `socket` to a new WebSocket to `address()` that offers `SUBPROTOCOL`.
   socket = new WebSocket(address(), SUBPROTOCOL);
   // --8<-- [end:connect]
   const mine = socket;
-  // --8<-- [start:states] Call `opened()` when `mine` opens, and `closed(event)` when it closes and still is `socket`.
+  // --8<-- [start:states] Call `opened()` when `mine` opens, and `closed(event)` when it closes, if it is still `socket`.
   mine.addEventListener("open", opened);
   mine.addEventListener("close", (event) => {
     if (mine === socket) closed(event); // An old WebSocket may close after the new one has opened.
@@ -58,7 +58,7 @@ function opened() {
 function closed({ code, reason }) {
   showMembers([]);
   failDrafts();
-  // --8<-- [start:states-closed] Show the state `closed` with what `code` means, the `reason` if there is one, and `code`.
+  // --8<-- [start:states-closed] Show the state `closed` with the meaning of `code`, the `reason` if there is one, and `code`.
   const words = [WORDS[code] ?? "The connection was closed.", reason, `(${code})`];
   showState("closed", words.filter(Boolean).join(" "));
   // --8<-- [end:states-closed]
@@ -104,7 +104,7 @@ function showPushed({ message }) {
 function showPage({ messages }) {
   paging = false;
   const atEnd = isAtEnd();
-  // --8<-- [start:history] Show each of `messages`. What the user reads stays at its height.
+  // --8<-- [start:history] Call `show()` for each of `messages`, without moving the row that the user is reading.
   const first = $("messages").firstElementChild;
   const before = first?.offsetTop;
   messages.forEach(show);
@@ -173,7 +173,7 @@ function showMembers(names) {
 
 /** Have a screen reader announce another user's message. */
 function announce({ author, text }) {
-  // --8<-- [start:reach] Replace the children of `#news` with a new `p` that says `author` and `text`.
+  // --8<-- [start:reach] Replace the children of `#news` with a new `p` that contains `author` and `text`.
   const line = document.createElement("p");
   line.textContent = `${author}: ${text}`;
   $("news").replaceChildren(line);
@@ -212,7 +212,7 @@ function failDrafts() {
 /** Offer older messages if the oldest page was full. The hidden button keeps its space. */
 function showOlder(messages) {
   const first = $("messages").firstElementChild;
-  // A page that doesn't begin with the first row arrived after a reconnect, and tells nothing new.
+  // A page that doesn't start with the first row follows a reconnect. It isn't the oldest page.
   if (messages.length && Number(first?.dataset.id) !== messages[0].id) return;
   if (messages.length === PAGE) $("older").classList.add("offered");
   hide($("older"), messages.length < PAGE, $("reader"));
@@ -258,7 +258,7 @@ $("say").addEventListener("submit", (event) => {
 $("older").addEventListener("click", () => {
   if (paging) return; // Two quick presses request one page.
   paging = true;
-  // --8<-- [start:history-older] Ask for `older` messages: `PAGE` of them, `before` the first row's id.
+  // --8<-- [start:history-older] Send an `older` request for `PAGE` messages `before` the first row's id.
   const first = $("messages").firstElementChild;
   ask("older", { before: Number(first.dataset.id), limit: PAGE });
   // --8<-- [end:history-older]
