@@ -1,8 +1,8 @@
 """One room and many clients, on the course's board and on others: `python benchmarks/fanout.py`.
 
-Lesson 8's board under Werkzeug and gunicorn, and beside it the same room written in the plainest
-way for other servers (benchmarks/peers), by turns in one run and with the same clients. It makes
-`.course/peers` for them, with pip, and with npm where Node is there. POSIX only, as gunicorn is.
+Measures lesson 8's board under Werkzeug and gunicorn, and minimal versions of the same room on
+other servers (benchmarks/peers), by turns and with the same clients. It installs those in
+`.course/peers`, with pip, and with npm if Node is installed. POSIX only, like gunicorn.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ MADE = ROOT / ".course" / "peers"
 PYTHON = MADE / "venv" / "bin" / "python"
 BOARD = ROOT / "solutions" / "08_broadcast"
 PAGE = ROOT / "docs" / "reference" / "fanout.md"
+WIDTH = 136  # characters of a line of the page
 RATE = 1_000  # deliveries a second, where the time of a delivery is measured
 START = 30.0  # seconds that a server may take to start
 
@@ -333,17 +335,22 @@ def page(results: Results, plan: Plan) -> str:
         "",
         "# Fan-out benchmark: one room, many clients",
         "",
-        "One client posts, and every client in the room receives the message. The tables compare "
-        "[lesson 8](../lessons/08_broadcast.md)'s board with a minimal version of the same room "
-        "on other servers. The board stores each message in SQLite and acknowledges it; the "
-        "others don't. All clients have the same name, so the board sends no presence messages.",
+        *wrapped(
+            "One client posts, and every client in the room receives the message. The tables "
+            "compare [lesson 8](../lessons/08_broadcast.md)'s board with a minimal version of the "
+            "same room on other servers. The board stores each message in SQLite and acknowledges "
+            "it; the others don't. All clients have the same name, so the board sends no presence "
+            "messages."
+        ),
         "",
-        f"*Deliveries* are the deliveries a second at full speed, as a ratio to {base}: more is "
-        "better. The *times* are from a post to its delivery, at a rate of "
-        f"{RATE:,} deliveries a second. *One order* says whether all clients received all "
-        "messages in the same order in every run. *KiB each* is the server memory that each idle "
-        "connection takes. *Bare sockets* isn't a server: it shows how fast one Python thread can "
-        "pass frames to the system.",
+        *wrapped(
+            f"*Deliveries* are deliveries a second at full speed, relative to {base}: more is "
+            "better. The *times* run from a post to its delivery, at a rate of "
+            f"{RATE:,} deliveries a second. *One order* says whether all clients received all "
+            "messages in the same order in every run. *KiB each* is the server memory that each "
+            "idle connection takes. *Bare sockets* isn't a server: it shows how fast one Python "
+            "thread can pass frames to the system."
+        ),
     ]
     for size in plan.sizes:
         wide = HEADS if size == max(plan.sizes) else HEADS[:-1]
@@ -352,14 +359,20 @@ def page(results: Results, plan: Plan) -> str:
         parts += [f"|---|{'---:|' * (len(wide) - 1)}"]
         parts += [f"| {' | '.join(cells[: len(wide)])} |" for cells in rows(results, size)]
     parts += ["", "## How the fan-out was measured { #where-and-how }", ""]
-    parts += [f"- {line}" for line in conditions(results, plan)]
-    parts += [
-        "- Each client must receive each message exactly once; otherwise the run fails.",
-        "- To repeat it on your machine, run `python benchmarks/fanout.py`, or with `--quick` for "
+    notes = [
+        *conditions(results, plan),
+        "Each client must receive each message exactly once; otherwise the run fails.",
+        "To repeat it on your machine, run `python benchmarks/fanout.py`, or with `--quick` for "
         "a first look. It also checks the ratios that the board must reach.",
-        "",
     ]
-    return "\n".join(parts)
+    for note in notes:
+        parts += wrapped(f"- {note}", "  ")
+    return "\n".join([*parts, ""])
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """Return the lines of a paragraph of the page."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def main() -> int:
