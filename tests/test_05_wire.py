@@ -584,7 +584,7 @@ def test_bytes_are_read_as_two_libraries_read_them(stage, codec):
 
 
 @task("talk")
-def test_the_library_websockets_talks_to_the_server(stage, echo):
+def test_the_websockets_library_can_talk_to_the_server(stage, echo):
     with Socket(echo, "ada", echo.url) as ada, Socket(echo, "bob", echo.url) as bob:
         for text in (stage.text(), "", "größer 🦦", "long " * 30000):
             ada.send(text)
@@ -635,7 +635,7 @@ def test_the_server_does_what_the_table_says(echo, group):
                 client.expect_end()
 
 
-# What the tests above are written with.
+# Helpers of these tests
 
 
 class Echo:
@@ -647,11 +647,11 @@ class Echo:
         self.port = int(self.url.rpartition(":")[2])
 
     def unmet(self, expected: str, got: str, seconds: float) -> Unmet:
-        """Return what to raise if nothing came."""
+        """Return the exception to raise if nothing arrived."""
         return self.program.unmet(expected, got, seconds)
 
     def open(self, more: bytes = b"") -> Raw:
-        """Return a TCP connection after its handshake, with which `more` is sent."""
+        """Return a TCP connection after its handshake. `more` is sent together with the request."""
         raw = Raw(self, "ada", self.port)
         raw.request(request(random_key(self.stage)).lines, "a handshake", more)
         status = raw.head()[0]
@@ -666,7 +666,7 @@ def echo(stage) -> Echo:
 
 
 def random_key(stage: Stage) -> str:
-    """Return a Sec-WebSocket-Key, drawn by the seed."""
+    """Return a Sec-WebSocket-Key that is generated from the seed."""
     return base64.b64encode(stage.random.randbytes(16)).decode()
 
 

@@ -137,7 +137,7 @@ def encode(opcode: int, payload: bytes, fin: bool = True, mask: bytes | None = N
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """Mask a payload with four bytes; called on the result, unmask it (section 5.3)."""
+    """Mask a payload with four bytes. A second call unmasks the result (section 5.3)."""
     # --8<-- [start:encode-mask] XOR each byte of `payload` with a byte of `mask`, in turn.
     return bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
     # --8<-- [end:encode-mask]
@@ -181,7 +181,7 @@ class Decoder:
         # --8<-- [end:decode]
 
     def head(self) -> Head | None:
-        """Return the head at the start of the buffer, which keeps it; None if it is incomplete."""
+        """Return the head at the start of the buffer, without removing it; None if incomplete."""
         # --8<-- [start:decode-head] Return a `Head`, or `None` if `buffer` doesn't hold all of it.
         if len(self.buffer) < 2:
             return None
@@ -197,7 +197,7 @@ class Decoder:
         # --8<-- [end:decode-head]
 
     def check(self, head: Head) -> None:
-        """Raise Violation if the head breaks a rule: 1009 if it is too long, otherwise 1002."""
+        """Raise Violation if a rule is broken: 1009 for a payload over the limit, else 1002."""
         # --8<-- [start:check] Refuse reserved bits, unknown opcodes, overlong forms, long payloads.
         if head.reserved:
             raise Violation(1002, "a reserved bit is set, but no extension was negotiated")
