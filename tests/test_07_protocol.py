@@ -523,9 +523,8 @@ def test_a_post_from_eight_connections_at_once_is_stored_once(stage, server):
 def test_a_post_to_two_processes_at_once_is_stored_once(stage, server):
     room, text, servers = stage.name(), stage.text(), [server, stage.serve()]
     tabs = [enter(each, "ada", room) for each in servers]
-    server.probe(
-        PROBES, "lock", str(stage.scratch / "board.sqlite3"), says="a third process writes"
-    )
+    database = str(stage.scratch / "board.sqlite3")
+    server.probe(PROBES, "lock", database, says="a third process holds the write lock")
     for each in servers:
         each.probe(PROBES, "watch_writes")
 
@@ -533,7 +532,7 @@ def test_a_post_to_two_processes_at_once_is_stored_once(stage, server):
     for each in servers:
         wants = lambda each=each: each.probe(PROBES, "wants_to_write")  # noqa: E731
         eventually(wants, "each process to begin a transaction or an insert", lambda: "none")
-    server.probe(PROBES, "unlock", says="the third process has written")
+    server.probe(PROBES, "unlock", says="the third process has released it")
 
     told = [each.result() for each in posts]
     expect(listed(tabs[0]) == told[:1], "one message in the room", listed(tabs[0]))

@@ -648,7 +648,7 @@ def test_the_last_presence_is_the_newest_when_two_clients_join_at_once(stage, se
 def test_a_client_that_opens_a_tab_while_its_other_tab_closes_is_listed(stage, server):
     room = stage.name()
     ada, bob = (Guest(server, who, room) for who in ("ada", "bob"))
-    server.probe(PROBES, "hold_members", says="the next call of members() takes a moment")
+    server.probe(PROBES, "hold_members", says="the next call to members() takes a moment")
 
     second = begin(lambda: Guest(server, "bob", room))
     wait_until_held(server, or_done=second)
@@ -665,7 +665,7 @@ def test_a_tab_that_closes_while_another_client_joins_is_not_reported(stage, ser
     room = stage.name()
     ada, bob, _ = (Guest(server, who, room) for who in ("ada", "bob", "bob"))
     ada.wait_for_presence("ada", "bob")
-    server.probe(PROBES, "hold_members", says="the next call of members() takes a moment")
+    server.probe(PROBES, "hold_members", says="the next call to members() takes a moment")
 
     bob.cut()
     wait_until_served(server, connections=2, or_held=True)

@@ -27,8 +27,8 @@ HELD: list[str] = []  # The calls that wait, or have waited, for their client to
 
 
 def hold(method: str) -> None:
-    """Let the next call of `ws.send` or `ws.close` find the client connected, and write after it
-    has disconnected. By itself, this happens once in thousands of calls.
+    """Make the next call to `ws.send` or `ws.close` find the client connected, but write after it
+    has disconnected. Without help, this happens once in thousands of calls.
     """
     real = getattr(Server, method)
 
@@ -38,7 +38,7 @@ def hold(method: str) -> None:
         HELD.append(method)
         ws.thread.join(60)  # The library's thread ends when the client disconnects.
         try:
-            ws.connected = True  # It was, when the call began.
+            ws.connected = True  # It was connected when the call began.
             return real(ws, *args, **options)
         finally:
             ws.connected = False
@@ -56,7 +56,7 @@ class Surprise(Exception):
 
 
 def break_mean(error: str, words: str, name: str) -> None:
-    """Replace `mean` by a function of another name that raises an error with these words."""
+    """Replace `mean` with a function of another name that raises an error with these words."""
     import replies
 
     kind = NotFound if error == "NotFound" else getattr(builtins, error, Surprise)

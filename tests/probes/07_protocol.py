@@ -19,7 +19,7 @@ def keep(database: str, room: str, author: str, text: str) -> dict:
 
 
 def keep_many(database: str, room: str, count: int) -> list[int]:
-    """Store so many messages, and return their ids."""
+    """Store this many messages, and return their ids."""
     board = store.Store(database)
     return [board.add(room, "ada", f"number {number}")["id"] for number in range(count)]
 
@@ -42,7 +42,7 @@ WRITES: list[str] = []  # statements that write, or begin to
 
 
 def watch_writes() -> None:
-    """Note each statement of the store that asks for the right to write."""
+    """Record each statement with which the store begins to write."""
 
     def note(statement: str) -> None:
         if statement.split()[0].upper() in {"BEGIN", "INSERT", "REPLACE", "UPDATE"}:
@@ -54,7 +54,7 @@ def watch_writes() -> None:
 
 
 def wants_to_write() -> bool:
-    """Return whether the store has asked for the right to write."""
+    """Return whether the store has begun to write."""
     return bool(WRITES)
 
 
@@ -86,7 +86,7 @@ def teach_to_refuse(kind: str, code: str, detail: str) -> None:
 
 
 class Overdrawn(Exception):
-    """An error that has the attributes of `Refused`, and isn't one."""
+    """An error that has the attributes of `Refused`, but isn't one."""
 
     code, detail = "overdrawn", "Overdrawn: there is nothing left."
 

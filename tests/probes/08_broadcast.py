@@ -41,7 +41,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 
 class Held:
-    """A thread that is held. `begun` is set when it is there; it goes on when it is `overtaken`.
+    """A held thread. `begun` is set when it is held; it continues when it is `overtaken`.
 
     `arrived` may be set when the other thread is there.
     """
@@ -133,12 +133,12 @@ def hold() -> Held:
 
 
 def is_held() -> bool:
-    """Return whether the thread that is to be held is there."""
+    """Return whether the thread is held."""
     return held.begun.is_set()
 
 
 def release() -> None:
-    """Let the held thread go on."""
+    """Let the held thread continue."""
     held.released.set()
 
 
@@ -516,7 +516,7 @@ def flood(room: str, threads: int, posts: int) -> None:
 
 
 def publish_large(room: str, threads: int, posts: int, size: int) -> None:
-    """Start to publish messages of so many characters from several threads at once."""
+    """Start to publish messages of this many characters from several threads at once."""
     the_hub = next(iter(objects(hub.Hub)))
     start = threading.Barrier(threads)
 

@@ -18,15 +18,15 @@ import hub
 import protocol
 import store
 
-LONG = 60.0  # seconds, after which a held handshake or reply goes on
+LONG = 60.0  # seconds, after which a held handshake or reply continues
 SOON = 5.0  # seconds for a page that connects to join its room
 
 requests: list[dict] = []  # what pages have asked for
 endings: list[int] = []  # the close codes of the connections that have ended
 offers: list[str] = []  # the subprotocols that were offered, one entry for each handshake
 hubs: list[hub.Hub] = []  # the app's hub, once a page has joined a room
-handshakes = threading.Event()  # set when held handshakes may go on
-replies = threading.Semaphore(0)  # how many of the held replies may go on
+handshakes = threading.Event()  # set when held handshakes may continue
+replies = threading.Semaphore(0)  # how many of the held replies may continue
 joined = threading.Condition()
 here: dict[str, list[hub.Connection]] = defaultdict(list)  # by author, since the last cut
 
@@ -80,7 +80,7 @@ def keep(database: str, room: str, texts: list[list[str]]) -> list[dict]:
 
 
 def hold_handshakes() -> None:
-    """Answer no handshake until `release_handshakes`."""
+    """Hold all handshakes until `release_handshakes`."""
     begin = simple_websocket.Server.__init__
 
     def wait(*args: object, **options: object) -> None:
@@ -91,7 +91,7 @@ def hold_handshakes() -> None:
 
 
 def hold_replies() -> None:
-    """Answer no post until `release_replies`."""
+    """Hold all replies to posts until `release_replies`."""
     post = protocol.HANDLERS["post"]
 
     def wait(*args: object) -> dict:
@@ -114,12 +114,12 @@ def refuse(word: str) -> None:
 
 
 def release_handshakes() -> None:
-    """Let all handshakes go on."""
+    """Let all handshakes continue."""
     handshakes.set()
 
 
 def release_replies(count: int) -> None:
-    """Let this many replies go on."""
+    """Let this many replies continue."""
     replies.release(count)
 
 
@@ -162,7 +162,7 @@ def cut(author: str) -> None:
 
 
 def connections(author: str, forget: bool = False) -> list[hub.Connection]:
-    """Return the author's connections, after waiting for the first. `forget` those to be ended."""
+    """Wait for the author's connections, and return them. `forget` those that are to end."""
     with joined:
         joined.wait_for(lambda: here[author], SOON)
         return here.pop(author) if forget and here[author] else list(here[author])

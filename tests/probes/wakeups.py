@@ -1,4 +1,4 @@
-"""Run inside the learner's process: lose a wake-up of the library, as happens now and then."""
+"""Run inside the learner's process: lose a wake-up of the library, as sometimes happens."""
 
 import threading
 
