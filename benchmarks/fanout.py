@@ -154,16 +154,15 @@ def served(server: Server) -> Iterator[tuple[int, psutil.Process]]:
         words = server.command.replace("{port}", str(port)).replace("{db}", f"{scratch}/board.db")
         program, *rest = words.split()
         command = [str(PYTHON) if program == "python" else program, *rest]
-        environment = {
-            **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(PEERS),
-            "NODE_PATH": str(MADE / "node_modules"),
-        }
+        variables = environment.for_program(
+            PYTHONDONTWRITEBYTECODE="1",
+            PYTHONPATH=str(PEERS),
+            NODE_PATH=str(MADE / "node_modules"),
+        )
         log = Path(scratch, "log")
         with log.open("wb") as out:
             process = psutil.Popen(
-                command, cwd=server.folder, env=environment, stdout=out, stderr=out
+                command, cwd=server.folder, env=variables, stdout=out, stderr=out
             )
         try:
             _wait_for(port, process, log)

@@ -13,7 +13,6 @@ from itertools import pairwise
 import pytest
 
 from course.grading import Answer, Program, expect, task
-from course.grading.expect import Unmet
 from course.grading.scripted import (
     CUT,
     EARLY,
@@ -24,6 +23,8 @@ from course.grading.scripted import (
     Reply,
     ScriptedBoard,
     expect_pauses,
+    expect_printed,
+    printed,
 )
 from course.grading.waiting import eventually
 
@@ -613,34 +614,6 @@ def test_predict_is_correct_for_any_interval_and_rate(stage):
 
 
 # What the tests above use
-
-
-def printed(program: Program, count: int) -> list[dict]:
-    """Wait until the client has printed this many messages. Returns all that it printed."""
-    try:
-        lines = program.lines(count)
-    except Unmet as unmet:
-        # The given loop of show() isn't to blame.
-        if "in show" in program.err and "'NoneType' object is not iterable" in program.err:
-            unmet.got = "None from poll(). It must return a list."
-        raise
-    messages = []
-    for line in lines:
-        try:
-            messages.append(json.loads(line))
-        except ValueError:
-            expect(False, "each line on stdout to be a message as JSON", line)
-    return messages
-
-
-def expect_printed(program: Program, messages: list[dict]) -> None:
-    """Expect the client to have printed these messages, and nothing else."""
-    seen = printed(program, len(messages))
-    for number, (got, wanted) in enumerate(zip(seen, messages, strict=False), 1):
-        one_id = got.get("id") if isinstance(got, dict) else got
-        expect(one_id == wanted["id"], f"the id {wanted['id']} in line {number}", one_id)
-        expect(got == wanted, f"line {number} as the board sent it: {json.dumps(wanted)}", got)
-    expect(len(seen) == len(messages), f"{len(messages)} lines, and no more", len(seen))
 
 
 def expect_all_read(program: Program, board: ScriptedBoard) -> None:

@@ -6,7 +6,6 @@ runs as a program, against a scripted board, as in lesson 2.
 """
 
 import http.client
-import json
 import select
 import socket
 import time
@@ -27,6 +26,7 @@ from course.grading.scripted import (
     Reply,
     ScriptedBoard,
     expect_pauses,
+    expect_printed,
 )
 from course.grading.waiting import PATIENCE, SECONDS, begin, eventually
 
@@ -662,20 +662,6 @@ def read(stage, board: ScriptedBoard, **options: object) -> Program:
     """Start the client."""
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     return stage.run("client.py", board.url, board.room, *words, events=Program.PAUSES)
-
-
-def expect_printed(program: Program, messages: list[dict]) -> None:
-    """Expect the client to have printed these messages, and nothing else."""
-    seen = []
-    for line in program.lines(len(messages)):
-        try:
-            seen.append(json.loads(line))
-        except ValueError:
-            expect(False, "each line on stdout to be a message as JSON", line)
-    ids = [message.get("id") if isinstance(message, dict) else message for message in seen]
-    wanted = [message["id"] for message in messages]
-    expect(ids == wanted, f"each message once and in order, with the ids {wanted}", ids)
-    expect(seen == messages, "the messages as the board sent them", seen)
 
 
 def expect_all_read(program: Program, board: ScriptedBoard) -> None:

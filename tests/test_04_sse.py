@@ -17,7 +17,7 @@ import pytest
 from course.grading import Program, Server, expect, task
 from course.grading.events import EventReader, parsed
 from course.grading.expect import Unmet, in_json
-from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard
+from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard, expect_printed
 from course.grading.waiting import PATIENCE, eventually
 
 PROBE = Path(__file__).parent / "probes" / "04_sse.py"
@@ -815,17 +815,6 @@ def ended(body: bytes) -> Reply:
 def going_on(body: bytes) -> Reply:
     """Return a stream that stays open."""
     return Reply(200, STREAM, body, open=True)
-
-
-def expect_printed(program: Program, messages: list[dict]) -> None:
-    """Expect the client to have printed these messages, and nothing else."""
-    seen = []
-    for line in program.lines(len(messages)):
-        try:
-            seen.append(json.loads(line))
-        except ValueError:
-            expect(False, "each line on stdout to be a message as JSON", line)
-    expect_each(seen, messages, "each message once, in order")
 
 
 def expect_last_ids(log: list[Exchange], expected: list[str]) -> None:

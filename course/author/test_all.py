@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from course.setup import environment
+
 RUNNER = "tests/course"
 # The parts' last lines, such as "31 judged correctly, 0 wrongly" or "12 passed, 1 failed".
 _PASSED = re.compile(r"(\d+) (?:judged correctly|passed)")
@@ -105,7 +107,7 @@ def _run(gate: Gate, root: Path, out: TextIO) -> Outcome:
     with subprocess.Popen(
         [sys.executable, *gate.arguments],
         cwd=root,
-        env=os.environ | _SETTINGS,
+        env=environment.for_program(**_SETTINGS),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

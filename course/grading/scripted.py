@@ -15,7 +15,7 @@ from http import HTTPStatus
 from itertools import pairwise
 from urllib.parse import parse_qsl, urlsplit
 
-from course.grading.expect import expect
+from course.grading.expect import Unmet, expect
 from course.grading.stage import Program, Stage
 from course.grading.transcript import body_in_words
 from course.grading.waiting import PATIENCE, SECONDS
@@ -331,3 +331,31 @@ def _slept(program: Program, log: list[Exchange]) -> list[float]:
     if len(attempts) < len(log) or not in_turn:
         return [0.0] * len(log)
     return [seconds for _, seconds in attempts]
+
+
+def printed(program: Program, count: int) -> list[dict]:
+    """Wait until the client has printed this many messages. Returns all that it printed."""
+    try:
+        lines = program.lines(count)
+    except Unmet as unmet:
+        # The given loop of show() isn't to blame.
+        if "in show" in program.err and "'NoneType' object is not iterable" in program.err:
+            unmet.got = "None from poll(). It must return a list."
+        raise
+    messages = []
+    for line in lines:
+        try:
+            messages.append(json.loads(line))
+        except ValueError:
+            expect(False, "each line on stdout to be a message as JSON", line)
+    return messages
+
+
+def expect_printed(program: Program, messages: list[dict]) -> None:
+    """Expect the client to have printed these messages, and nothing else."""
+    seen = printed(program, len(messages))
+    for number, (got, wanted) in enumerate(zip(seen, messages, strict=False), 1):
+        one_id = got.get("id") if isinstance(got, dict) else got
+        expect(one_id == wanted["id"], f"the id {wanted['id']} in line {number}", one_id)
+        expect(got == wanted, f"line {number} as the board sent it: {json.dumps(wanted)}", got)
+    expect(len(seen) == len(messages), f"{len(messages)} lines, and no more", len(seen))
