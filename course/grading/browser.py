@@ -93,10 +93,15 @@ def running(back_forward_cache: bool) -> tuple["Driver", object]:
     where = (not back_forward_cache and needs.headless_shell()) or full.where
     if not where:
         pytest.skip(f"No browser was found here. {full.advice}")
-    if not _drivers:
-        _drivers.append(LASTING.enter_context(Driver()))
+    if _drivers:
+        with contextlib.suppress(Error):
+            return _drivers[0], _drivers[0].browser(where)
+        LASTING.close()  # An earlier test may have left it broken.
+    driver = LASTING.enter_context(Driver())
+    _drivers.append(driver)
+    LASTING.callback(_drivers.clear)
     try:
-        return _drivers[0], _drivers[0].browser(where)
+        return driver, driver.browser(where)
     except Error as error:
         said = _first_line(error)
         pytest.skip(f"{where} does not start here: {said} {full.advice}")

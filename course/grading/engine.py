@@ -17,7 +17,7 @@ from pathlib import Path
 
 from course.grading.children import ADDRESS, Template, can_fork
 from course.grading.verdicts import not_judged
-from course.grading.waiting import PATIENCE
+from course.grading.waiting import PATIENCE, SECONDS
 from course.lesson import machine
 from course.lesson.lessons import ROOT, Task, lessons
 from course.report import STATUSES, Card, LessonResult, TaskResult
@@ -150,7 +150,7 @@ class _Worker:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            self._process.wait(1)
+            self._process.wait(SECONDS * PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

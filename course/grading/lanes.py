@@ -3,10 +3,13 @@
 Most tests wait for something, so that even one core has time for several. Only where there is fork.
 """
 
+import contextlib
 import json
 import os
+import select
 import selectors
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,12 +20,15 @@ import pytest
 from course.grading import plugin
 from course.grading.children import Child
 from course.grading.verdicts import Grading, add_notes
-from course.grading.waiting import LASTING
+from course.grading.waiting import LASTING, PATIENCE, SECONDS
 from course.report import Card
 
 # How the systems say that a port is taken: a learner's code may hold one of its own, and would
 # then be in its own way.
 TAKEN = ("Address already in use", "Only one usage of each socket address")
+
+IDLE = 60.0  # seconds without a test, after which a lane ends its browser
+PLACE = pytest.StashKey[int]()  # of a test among all that this process has collected
 
 
 @dataclass
@@ -49,36 +55,39 @@ class Reporter:
 
 
 class Lane:
-    """One copy of this process, which runs the tests whose places it is told."""
+    """One copy of this process, which runs the tests whose places it is told, for any job."""
 
-    def __init__(
-        self,
-        items: list[pytest.Item],
-        grading: Grading,
-        make_starter: Callable,
-        others: list["Lane"],
-    ) -> None:
+    def __init__(self, items: list[pytest.Item], make_starter: Callable, ends: list[int]) -> None:
+        """Start it. `ends` are the ends of pipes that the copy must not keep open."""
         commands, self._commands = os.pipe()
         self.reports, reports = os.pipe()
-        self.place: int | None = None  # of the test that it is at
+        self.place: int | None = None  # of the test that it is at, in its job
+        self.reported = False  # whether that test has reported, so that only its end is left
+        self._maker = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                # A lane ends when nobody can ask it for more: no copy of another's pipe may stay.
-                for lane in [self, *others]:
-                    os.close(lane._commands)
-                    os.close(lane.reports)
-                _serve(items, grading, make_starter(), commands, reports)
+                # A lane ends when nobody can ask it for more: no copy of a pipe may stay.
+                for end in [*self.ends, *ends]:
+                    os.close(end)
+                _serve(items, make_starter(), commands, reports)
             finally:
                 os._exit(0)
         os.close(commands)
         os.close(reports)
         self._buffer = b""
 
-    def begin(self, place: int) -> None:
-        """Let it run the test at this place."""
-        self.place = place
-        os.write(self._commands, f"{place}\n".encode())
+    @property
+    def ends(self) -> list[int]:
+        """This side's ends of its pipes."""
+        return [self._commands, self.reports]
+
+    def begin(self, place: int, item: pytest.Item, grading: Grading) -> None:
+        """Let it run a test of a job."""
+        self.place, self.reported = place, False
+        folders = str(grading.folder), grading.pictures and str(grading.pictures)
+        command = item.stash[PLACE], grading.seed, grading.verbose, *folders
+        os.write(self._commands, json.dumps(command).encode() + b"\n")
 
     def read(self) -> list[dict] | None:
         """Return what it reports, which is there to be read; None if it has ended."""
@@ -90,17 +99,27 @@ class Lane:
 
     def kill(self) -> None:
         """End it in the middle of its test."""
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
         self.close()
 
     def close(self) -> None:
+        """Let it end, and wait for that."""
+        self.let_go()
+        self.wait()
+
+    def let_go(self) -> None:
         """Let it end."""
-        os.close(self._commands)
-        os.close(self.reports)
-        os.waitpid(self.pid, 0)
+        for end in self.ends:
+            os.close(end)
+
+    def wait(self) -> None:
+        """Wait for its end, if this process has made it."""
+        if os.getpid() == self._maker:
+            os.waitpid(self.pid, 0)
 
 
-def _serve(items: list, grading: Grading, starter, commands: int, reports: int) -> None:
+def _serve(items: list, starter, commands: int, reports: int) -> None:
     """Run tests until nobody asks for more."""
 
     def tell(message: dict) -> None:
@@ -108,26 +127,43 @@ def _serve(items: list, grading: Grading, starter, commands: int, reports: int) 
         while data:
             data = data[os.write(reports, data) :]
 
-    reporter = Reporter(
-        grading.folder, grading.seed, starter.start, grading.verbose, grading.pictures, tell
-    )
-    for line in os.fdopen(commands):
-        plugin.run([items[int(line)]], reporter)
+    while line := _command(commands):
+        test, seed, verbose, *folders = json.loads(line)
+        folder, pictures = (path and Path(path) for path in folders)
+        reporter = Reporter(folder, seed, starter.start, verbose, pictures, tell)
+        plugin.run([items[test]], reporter)
         tell({"done": True, "notes": reporter.notes})
-        reporter.notes.clear()
     LASTING.close()
     starter.close()
+
+
+def _command(commands: int) -> bytes:
+    """Return the next line; nothing at the end. What costs memory ends while none comes."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([commands], [], [], IDLE)[0]:
+            LASTING.close()
+        data = os.read(commands, 65536)
+        if not data:
+            return b""
+        line += data
+    return line
 
 
 class Lanes:
     """Gives each lane a test when it has nothing to do, and takes its reports."""
 
     def __init__(
-        self, items: list[pytest.Item], grading: Grading, make_starter: Callable, count: int
+        self,
+        items: list[pytest.Item],
+        grading: Grading,
+        lanes: list[Lane],
+        new_lane: Callable[[list[int]], Lane],
     ) -> None:
+        """Prepare to run `items` in `lanes`. `new_lane` replaces one that ends."""
         self._items, self._grading = items, grading
         self._todo = deque(range(len(items)))
-        self._make_starter = make_starter
+        self._given, self._new_lane = lanes, new_lane
         self._selector = selectors.DefaultSelector()
         self._idle: list[Lane] = []
         self._busy: list[Lane] = []
@@ -138,28 +174,53 @@ class Lanes:
         self._one_by_one = False
         # Nothing more is said on stdin during a job: what can be read there is its end.
         self._selector.register(0, selectors.EVENT_READ)
-        for _ in range(min(count, len(items))):
-            self._add()
+        for lane in lanes:
+            self._add(lane)
 
-    def _add(self) -> None:
-        others = self._idle + self._busy
-        lane = Lane(self._items, self._grading, self._make_starter, others)
+    def _add(self, lane: Lane) -> None:
         self._selector.register(lane.reports, selectors.EVENT_READ, lane)
         self._idle.append(lane)
 
-    def run(self) -> None:
-        """Run all the tests. One that needs a task counts only if that task has passed."""
+    def run(self) -> list[Lane]:
+        """Run all the tests. One that needs a task counts only if that task has passed.
+
+        Returns the given lanes that another job may have.
+        """
         self._begin_what_can()
         while self._awaited() and not self._grading.over:
-            for key, _ in self._selector.select():
-                if key.data is None:  # The process that asked for this has ended.
-                    os.killpg(0, signal.SIGKILL)
-                self._take(key.data)
+            for lane in self._heard():
+                self._take(lane)
             self._begin_what_can()
-        for lane in self._idle:
-            lane.close()
+        self._let_tests_end()
         for lane in self._busy:
             lane.kill()
+        for lane in self._idle:
+            if lane not in self._given:
+                lane.close()
+        return [lane for lane in self._idle if lane in self._given]
+
+    def _heard(self, seconds: float | None = None) -> list[Lane]:
+        """Wait for lanes that have something to say, or have ended."""
+        lanes = [key.data for key, _ in self._selector.select(seconds)]
+        if None in lanes:  # The process that asked for this has ended.
+            for lane in self._idle + self._busy:
+                lane.kill()
+            os.killpg(0, signal.SIGKILL)
+        return lanes
+
+    def _let_tests_end(self) -> None:
+        """Wait for the end of tests that have reported, so that their lanes can be kept."""
+        deadline = time.monotonic() + SECONDS * PATIENCE
+        while (
+            any(lane.reported for lane in self._busy) and (left := deadline - time.monotonic()) > 0
+        ):
+            for lane in self._heard(left):
+                messages = lane.read()
+                if messages is None:
+                    self._drop(lane)
+                elif any("done" in message for message in messages):
+                    self._busy.remove(lane)
+                    self._idle.append(lane)
 
     def _awaited(self) -> bool:
         """Whether a test runs that counts, or may count."""
@@ -194,7 +255,7 @@ class Lanes:
 
     def _begin(self, place: int) -> None:
         lane = self._idle.pop()
-        lane.begin(place)
+        lane.begin(place, self._items[place], self._grading)
         self._busy.append(lane)
 
     def _decide_ahead(self) -> bool:
@@ -223,7 +284,9 @@ class Lanes:
                 add_notes(self._grading.notes, message["notes"])
                 self._busy.remove(lane)
                 self._idle.append(lane)
-            elif not self._run_apart(lane.place, message):
+                continue
+            lane.reported = True
+            if not self._run_apart(lane.place, message):
                 self._report(lane.place, message)
 
     def _report(self, place: int, message: dict) -> None:
@@ -252,12 +315,18 @@ class Lanes:
         self._todo.appendleft(place)
         return True
 
+    def _drop(self, lane: Lane) -> None:
+        """Forget a lane that has ended."""
+        self._selector.unregister(lane.reports)
+        self._busy.remove(lane)
+        self._given = [given for given in self._given if given is not lane]
+        lane.close()
+
     def _replace(self, lane: Lane) -> None:
         """Put a new lane in the place of one that ended: its test has not passed."""
-        self._selector.unregister(lane.reports)
-        lane.close()
-        self._busy.remove(lane)
+        self._drop(lane)
         card = asdict(Card("The grader ended before it could judge this."))
         report = {"status": "error", "card": card, "seconds": 0.0, "again": False}
         self._report(lane.place, {"task": self._task(lane.place), **report})
-        self._add()
+        others = {*self._given, *self._idle, *self._busy}
+        self._add(self._new_lane([end for lane in others for end in lane.ends]))

@@ -209,4 +209,7 @@ def run(items: list[pytest.Item], grading: Grading) -> None:
     config = items[0].config
     config.stash[GRADINGS] = {slug_of(items[0]): grading}
     for item, following in zip(items, [*items[1:], None], strict=True):
+        for left in (STAGE, BLOCKED):  # by the same test of an earlier job
+            item.stash.setdefault(left, None)
+            del item.stash[left]
         config.hook.pytest_runtest_protocol(item=item, nextitem=following)

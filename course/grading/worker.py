@@ -4,6 +4,7 @@ It takes a job as a line of JSON on stdin and answers with lines on stdout. Wher
 job is done by a copy of it; where there is not, it does one job, and another is started.
 """
 
+import functools
 import json
 import os
 import sys
@@ -32,6 +33,7 @@ class Loop:
     def __init__(self, out) -> None:
         self._out = out
         self._broken: dict[str, str] = {}  # why the tests of a lesson can't be collected, by slug
+        self._lanes: list[lanes.Lane] = []  # with nothing to do, until a job has them
 
     def pytest_exception_interact(self, node: pytest.Collector, call: pytest.CallInfo) -> None:
         """Note a test file that can't be imported: only its own lesson isn't graded."""
@@ -47,41 +49,80 @@ class Loop:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Do jobs until stdin ends."""
         self.send(event="ready")
+        for place, item in enumerate(session.items):
+            item.stash[lanes.PLACE] = place
         while line := _line():
             job = json.loads(line)
             if not can_fork():
-                self.do(session, job)
+                self.do(session, job, self.chosen(session, job), [])
                 self.send(event="done")
                 break
-            pid = os.fork()
-            if pid == 0:
-                self.do_and_exit(session, job)
-            os.waitpid(pid, 0)
+            self.do_in_a_copy(session, job)
             self.send(event="done")
+        for lane in self._lanes:
+            lane.let_go()
+        for lane in self._lanes:
+            lane.wait()
         return True
 
-    def do_and_exit(self, session: pytest.Session, job: dict) -> None:
-        """Do a job in a copy of this process, and end it, whatever happens."""
-        try:
-            os.setpgid(0, 0)  # A group with its lanes, so that they can be ended as one.
-            self.send(event="process", pid=os.getpid())
-            self.do(session, job)
-        finally:
-            os._exit(0)
+    def do_in_a_copy(self, session: pytest.Session, job: dict) -> None:
+        """Do a job in a copy of this process, which can be ended in the middle of it.
 
-    def do(self, session: pytest.Session, job: dict) -> None:
-        """Grade one lesson's folder."""
-        items = [
+        The lanes are this process's, so that they, and their browsers, last for more than one job.
+        """
+        items = self.chosen(session, job)
+        busy = any(item.get_closest_marker("busy") for item in items)
+        count = min(job["lanes"] or (CORES if busy else LANES), len(items))
+        while len(self._lanes) < count:
+            self._lanes.append(self._new_lane(session, [e for x in self._lanes for e in x.ends]))
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setpgid(0, 0)  # A group, so that it ends with the lanes that it makes.
+                self.send(event="process", pid=os.getpid())
+                kept = self.do(session, job, items, self._lanes[:count], write)
+                os.write(write, json.dumps([lane.pid for lane in kept]).encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as told:
+            kept = json.loads(told.read() or "[]")
+        os.waitpid(pid, 0)
+        for lane in self._lanes[:count]:
+            if lane.pid not in kept:
+                lane.kill()
+                self._lanes.remove(lane)
+
+    def _new_lane(self, session: pytest.Session, ends: list[int]) -> lanes.Lane:
+        return lanes.Lane(session.items, _starter, ends)
+
+    def chosen(self, session: pytest.Session, job: dict) -> list[pytest.Item]:
+        """Return the tests of a job."""
+        return [
             item
             for item in session.items
             if plugin.is_graded(item)
             and plugin.slug_of(item) == job["slug"]
             and (not job["tasks"] or plugin.task_of(item) in job["tasks"])
         ]
+
+    def do(
+        self,
+        session: pytest.Session,
+        job: dict,
+        items: list[pytest.Item],
+        given: list[lanes.Lane],
+        end: int = -1,
+    ) -> list[lanes.Lane]:
+        """Grade one lesson's folder. Returns the lanes that another job may have.
+
+        No copy of this process may keep `end`, the end of a pipe.
+        """
         if not items:
             if why := self._broken.get(job["slug"]):
                 self.send(event="broken", why=why)
-            return
+            return given
         grading = Grading(
             Path(job["folder"]), job["seed"], _no_child, job["verbose"], on_task=self.task
         )
@@ -89,16 +130,18 @@ class Loop:
         grading.to_first_failure = job["to_first_failure"]
         grading.expect([item.get_closest_marker("task") for item in items])
         if can_fork():
-            busy = any(item.get_closest_marker("busy") for item in items)
-            count = job["lanes"] or (CORES if busy else LANES)
-            lanes.Lanes(items, grading, _starter, count).run()
+            new_lane = functools.partial(self._new_lane, session)
+            running = lanes.Lanes(items, grading, given, lambda ends: new_lane([*ends, end]))
+            kept = running.run()
         else:
             starter = _starter()
             grading.start = starter.start
             plugin.run(items, grading)
             LASTING.close()
             starter.close()
+            kept = []
         self.send(event="notes", notes=grading.notes)
+        return kept
 
     def task(self, result) -> None:
         """Report a task when all its tests have."""
