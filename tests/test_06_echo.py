@@ -16,6 +16,7 @@ from course.grading.sockets import CLOSE, TEXT, RawSocket, Socket
 from course.grading.waiting import PATIENCE, SECONDS, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "06_echo.py"
+CLOCK = Path(__file__).parent / "probes" / "clock.py"
 WAKEUPS = Path(__file__).parent / "probes" / "wakeups.py"
 MAX_MESSAGE = 65_536  # bytes or characters, as in app.py
 ANSWER = 1.0  # seconds, as in closing.py
@@ -171,6 +172,20 @@ def test_a_client_that_sends_nothing_is_closed_with_4408_after_idle_seconds(stag
         server = stage.serve(IDLE=idle)
 
         expect_to_last(idle, lambda server=server: enter(server, "ada").expect_close(4408))
+
+
+@task("idle")
+def test_a_client_that_sends_nothing_is_not_closed_later_than_that(stage):
+    server = stage.serve(IDLE=60)
+    says = "makes the app's clock run 200 times as fast; IDLE is 60 s"
+    server.probe(CLOCK, "hurry", 200, ["app", "closing"], says=says)
+    server.probe(PROBES, "add_up_waits")
+    ada = enter(server, "ada")
+
+    ada.expect_close(4408)
+
+    waited = server.probe(PROBES, "longest_wait")
+    expect(waited <= 61, "close 4408 after 60 s", f"close 4408 after {waited:g} s")
 
 
 @task("idle")
@@ -350,6 +365,10 @@ def test_a_client_that_does_not_reply_to_the_close_is_cut_off_after_a_second(sta
         expect_nothing_left(server, before)
 
     expect_to_last(ANSWER, leave)
+    server.probe(PROBES, "add_up_waits")
+    leave()
+    waited = server.probe(PROBES, "longest_wait")
+    expect(waited <= ANSWER + 0.1, f"the end after {ANSWER} s", f"the end after {waited:g} s")
 
 
 @task("gone")
