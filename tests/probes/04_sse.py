@@ -1,5 +1,6 @@
 """Run inside the learner's process: make things happen at one exact moment, and count."""
 
+import contextlib
 import gc
 import http.client
 import json
@@ -16,6 +17,8 @@ import store
 # Correct code may hold a lock at the moment of a post, so that the post has to wait. It is given
 # so many seconds to be stored, and then to be announced.
 STORED, ANNOUNCED = 1.0, 0.3
+POSTED = 10.0  # seconds for a post and its response
+LONGEST = 2**16  # bytes that are read of the response
 PATIENCE = float(os.environ.get("COURSE_PATIENCE") or 1)
 
 posting: list[threading.Thread] = []
@@ -102,20 +105,20 @@ def _post_and_wait(host: str, room: str, text: str) -> None:
 
 
 def _post(host: str, room: str, text: str) -> None:
-    connection = http.client.HTTPConnection(host, timeout=60)
+    connection = http.client.HTTPConnection(host, timeout=POSTED * PATIENCE)
     body, headers = (
         json.dumps({"author": "eve", "text": text}),
         {"Content-Type": "application/json"},
     )
-    connection.request("POST", f"/rooms/{room}/messages", body, headers)
-    connection.getresponse().read()
-    connection.close()
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+        connection.request("POST", f"/rooms/{room}/messages", body, headers)
+        connection.getresponse().read(LONGEST)
 
 
 def wait_for_posts() -> None:
-    """Return when all posts from here are done."""
+    """Return when all posts from here are done, or have taken too long."""
     for thread in posting:
-        thread.join()
+        thread.join(2 * POSTED * PATIENCE)
 
 
 def overtake_next_post(host: str, room: str, text: str) -> None:
