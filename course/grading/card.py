@@ -1,10 +1,12 @@
 """A failure as a card: the wire, what was expected, what came, where, and one next step."""
 
+import contextlib
 from pathlib import Path
 
 from course.grading.expect import Unmet
 from course.grading.stage import Stage
-from course.lesson.regions import COMMENTS, todos
+from course.lesson.lessons import ROOT
+from course.lesson.regions import COMMENTS, MarkerError, Region, regions, todos
 from course.report import Card, WireLine
 
 
@@ -21,8 +23,7 @@ def card(
     if not where and faults:
         where, raised = faults[-1]["where"], faults[-1]["sentence"]
     waits = bool(where) and where[-1].get("waits", False)
-    # A line that was given and only waits has done nothing wrong.
-    accused = where if not (waits and stage and _is_given(where[-1], stage.folder)) else []
+    accused = _accused(where, waits, stage.folder) if stage else where
     return Card(
         wire=tuple(_safe_line(line) for line in (stage.wire.lines(verbose) if stage else [])),
         expected=_safe(error.expected) if isinstance(error, Unmet) else "",
@@ -59,16 +60,48 @@ def _place(where: list[dict]) -> str:
     return line
 
 
+def _accused(where: list[dict], waits: bool, folder: Path) -> list[dict]:
+    """Return the lines up to the last one that the learner wrote.
+
+    A line that was given hasn't caused an error by itself, and is right to wait.
+    """
+    last = len(where)
+    while last and _is_given(where[last - 1], folder):
+        last -= 1
+    return [] if waits and last < len(where) else where[:last]
+
+
 def _is_given(place: dict, folder: Path) -> bool:
-    """Return whether a line of the learner's file is outside of what they are asked to write."""
+    """Return whether a line is as it was given, outside of what the learner is asked to write."""
     path = folder / place["file"]
-    if path.suffix not in COMMENTS:
+    # A SyntaxError has no function. What causes it may be another line.
+    if path.suffix not in COMMENTS or not place["function"]:
         return False
+    if any(region.first <= place["line"] <= region.last for region in _regions(path)):
+        return False
+    solution = ROOT / "solutions" / folder.name / place["file"]
+    asked = _regions(solution)
+    return place["source"] in {
+        line.strip()
+        for number, line in enumerate(_lines(solution), 1)
+        if not any(region.first <= number <= region.last for region in asked)
+    }
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        asked = todos(path.read_text("utf-8"), path.suffix)
+        return path.read_text("utf-8").splitlines()
     except (OSError, ValueError):
-        return False
-    return bool(asked) and not any(r.first <= place["line"] <= r.last for r in asked)
+        return []
+
+
+def _regions(path: Path) -> list[Region]:
+    """Return the regions of a file, a learner's or a solution's, that the learner is to write."""
+    with contextlib.suppress(OSError, ValueError, MarkerError):
+        text = path.read_text("utf-8")
+        marked = [region for region in regions(text, path.suffix) if region.sentence]
+        return marked or todos(text, path.suffix)
+    return []
 
 
 def _printed(stage: Stage) -> list[tuple[str, str]]:

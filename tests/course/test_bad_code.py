@@ -374,6 +374,35 @@ def test_a_template_that_it_kills_is_there_for_the_next_check(engine, folder):
     assert passed(grade(engine, folder, "create")) == ["create"]
 
 
+GIVEN_RAISES = """
+message = store().add(room, object(), body["text"])
+"""
+
+
+def test_a_given_line_is_not_accused_of_an_error_that_the_learners_line_caused(engine, folder):
+    in_region(folder, "create", GIVEN_RAISES)  # store.py is given, and sqlite3 raises there.
+
+    card = the(grade(engine, folder, "create"), "create").card
+
+    assert "create" in card.place
+    assert card.place.startswith("app.py:")
+    assert card.source == 'message = store().add(room, object(), body["text"])'
+    assert "object" in card.raised
+
+
+def test_a_line_that_the_learner_changed_is_theirs(engine, folder):
+    store = folder / "store.py"
+    text = store.read_text("utf-8")
+    begin = text.index("    def add(")
+    first = text.index('"""\n', text.index('"""', begin) + 3) + len('"""\n')
+    store.write_text(f"{text[:first]}        1 / 0\n{text[first:]}", "utf-8")
+
+    card = the(grade(engine, folder, "create"), "create").card
+
+    assert card.place.startswith("store.py:")
+    assert card.source == "1 / 0"
+
+
 LOOK_AROUND = """
 import os
 assert os.getuid() != 0

@@ -351,7 +351,7 @@ def test_a_card_has_what_a_program_that_goes_on_has_said_of_itself(tree):
     status, _, card = grade(tree)["lines"]
 
     assert status == "failed"
-    assert "got: 1 lines. app.py went on for 0.5 s. Its last line on stderr: Again in 5 s." in card
+    assert "got: 1 line. app.py went on for 0.5 s. Its last line on stderr: Again in 5 s." in card
     assert "waiting at: app.py:6\n    threading.Event().wait()" in card
 
 
@@ -359,6 +359,8 @@ def test_a_given_line_that_waits_is_not_shown(tree):
     (tree / "tests" / "test_01_tiny.py").write_text(LINES, "utf-8")
     asked = "# TODO(lines): Print two lines.\n...\n# END(lines)\n"
     (tree / "lessons" / "01_tiny" / "app.py").write_text(asked + SAYS, "utf-8")
+    marked = "# --8<-- [start:lines] Print two lines.\n...\n# --8<-- [end:lines]\n"
+    (tree / "solutions" / "01_tiny" / "app.py").write_text(marked + SAYS, "utf-8")
 
     status, _, card = grade(tree)["lines"]
 
