@@ -401,7 +401,7 @@ def test_the_client_waits_as_long_as_retry_after_asks_and_never_less_than_its_ba
     longer.order(Reply(500, {"Retry-After": "1"}))
     patient = read(stage, longer, 1.25)
     cases = [(503, "1", (1, 1)), (429, "1", (1, 1)), (404, "1", (1, 1)), (503, "0", (0.04, 0.08))]
-    boards = [stage.use(ScriptedBoard(stage)) for _ in cases]
+    boards = [stage.use(ScriptedBoard(stage, f"board {n}")) for n in range(2, len(cases) + 2)]
     for board, (status, asked, _) in zip(boards, cases, strict=True):
         board.order(Reply(500), Reply(status, {"Retry-After": asked}), Reply(500))
     programs = [read(stage, board, 0.02) for board in boards]
@@ -409,9 +409,11 @@ def test_the_client_waits_as_long_as_retry_after_asks_and_never_less_than_its_ba
     for board, program, (status, asked, pause) in zip(boards, programs, cases, strict=True):
         after = ["a 500", f"a {status} with Retry-After: {asked}", "a 500 after a Retry-After"]
         pauses = [(0.02, 0.04), pause, (0.08, 0.16)]
-        expect_pauses(program, board.wait_for(4, program), pauses, after)
+        with board.alone():
+            expect_pauses(program, board.wait_for(4, program), pauses, after)
     after = ["Retry-After: 1, which is less than the backoff"]
-    expect_pauses(patient, longer.wait_for(2, patient), [(1.25, 2.5)], after)
+    with longer.alone():
+        expect_pauses(patient, longer.wait_for(2, patient), [(1.25, 2.5)], after)
     expect_all_read(programs[0], boards[0])
 
 
@@ -435,19 +437,20 @@ def test_a_retry_after_of_more_than_30_seconds_is_obeyed(stage, board):
 @task("stop", "The client stops on time and on Ctrl+C", points=1, needs="faults")
 def test_the_end_of_for_ends_the_client_whatever_it_is_doing(stage):
     replies = {"is silent": SILENCE, "sends 503": LATER, "sends pages": GOOD}
-    boards = [stage.use(ScriptedBoard(stage)) for _ in replies]
+    boards = [stage.use(ScriptedBoard(stage, f"board {n}")) for n in range(1, len(replies) + 1)]
     for board, reply in zip(boards, replies.values(), strict=True):
         board.order(reply)
     programs = [read(stage, board, 0.05, "--for", 0.4) for board in boards]
 
     for what, board, program in zip(replies, boards, programs, strict=True):
         program.name = f"client.py, whose board {what},"
-        board.wait_for(1, program)
-        expect_end(program)
-        took = time.time() - board.log[0].received_at
-        expect(took < 9, f"{program.name} to exit before the timeout of 10 s", f"{took:.2f} s")
-        slept = sum(seconds for _, seconds in program.connections())
-        expect(slept <= 0.4 * LATE, "pauses of at most 0.4 s in all", f"{slept:.3f} s")
+        with board.alone():
+            board.wait_for(1, program)
+            expect_end(program)
+            took = time.time() - board.log[0].received_at
+            expect(took < 9, f"{program.name} to exit before the timeout of 10 s", f"{took:.2f} s")
+            slept = sum(seconds for _, seconds in program.connections())
+            expect(slept <= 0.4 * LATE, "pauses of at most 0.4 s in all", f"{slept:.3f} s")
     count = len(boards[-1].log)
     expect(count <= 9, "at most 9 requests in 0.4 s, with 0.05 s between them", count)
 

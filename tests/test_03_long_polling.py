@@ -7,15 +7,16 @@ runs as a program, against a scripted board, as in lesson 2.
 
 import http.client
 import select
-import socket
 import time
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from course.grading import Answer, Program, Server, expect, task
-from course.grading.expect import Unmet
+from course.grading import Answer, Program, Server, bounds, expect, task
+from course.grading.bounds import LARGEST_IN_WORDS, BoundedSocket, TooMuch
+from course.grading.expect import Unmet, counted
+from course.grading.http import read_body
 from course.grading.scripted import (
     CUT,
     EARLY,
@@ -617,7 +618,7 @@ def expect_looks(stage, looks: int | None, after: str) -> None:
     expect(looks <= 4, expected, f"{looks} checks, after {after}")
 
 
-def crowd(stage, room: Room, count: int, wait: float) -> list[socket.socket]:
+def crowd(stage, room: Room, count: int, wait: float) -> list[BoundedSocket]:
     """Start this many waiting requests. Returns their connections once the board has checked.
 
     A board checks once for each request, and may check again under its lock: it gets a moment.
@@ -626,30 +627,32 @@ def crowd(stage, room: Room, count: int, wait: float) -> list[socket.socket]:
     looks, (host, port) = room.count("list"), room.server.host.split(":")
     connections = []
     for number in range(count):
-        connection = stage.use(socket.create_connection((host, int(port)), LONG * PATIENCE))
+        connection = stage.use(bounds.connect(host, int(port), LONG * PATIENCE))
         stage.wire.sent(f"p{number}", request)
         connection.sendall(f"{request} HTTP/1.1\r\nHost: {room.server.host}\r\n\r\n".encode())
         connections.append(connection)
     eventually(
         lambda: room.count("list") >= looks + count,
         f"the board to check for each of {count} requests",
-        lambda: f"{room.count('list') - looks} checks",
+        lambda: counted(room.count("list") - looks, "check"),
         LONG,
     )
     room.settle_looks(looks + 2 * count)
     return connections
 
 
-def answers_to(people: list[socket.socket], room: Room) -> list[Answer]:
+def answers_to(people: list[BoundedSocket], room: Room) -> list[Answer]:
     """Return the responses to the crowd."""
     answers = []
     for number, connection in enumerate(people, 1):
-        connection.settimeout(SECONDS * PATIENCE)
+        connection.allow(SECONDS * PATIENCE)
         try:
             response = http.client.HTTPResponse(connection)
             response.begin()
-            answers.append(Answer(room.server.url, "GET", room.path, response, response.read()))
-        except (OSError, http.client.HTTPException):
+            answers.append(Answer(room.server.url, "GET", room.path, response, read_body(response)))
+        except TooMuch:
+            raise Unmet(f"a response of at most {LARGEST_IN_WORDS}", "a longer one") from None
+        except (OSError, http.client.HTTPException, ValueError, OverflowError):
             others, _, _ = select.select([connection, *people[number:]], [], [], 0)
             got = f"{len(answers) + len(others)} of {len(people)} responses"
             trouble = room.server.trouble(f"No more arrived within {SECONDS * PATIENCE:g} s")

@@ -16,7 +16,7 @@ import pytest
 
 from course.grading import Program, Server, expect, task
 from course.grading.events import EventReader, parsed
-from course.grading.expect import Unmet, in_json
+from course.grading.expect import Unmet, counted, in_json
 from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard, expect_printed
 from course.grading.waiting import PATIENCE, eventually
 
@@ -324,7 +324,7 @@ def test_a_stream_with_messages_has_no_comment(stage):
         bob.expect_message(post(server, room, stage.text()))
 
     wanted = "no comment except one at the very start: heartbeat is 600 s"
-    expect(bob.comments <= 1, wanted, f"{bob.comments} comments among 3 messages")
+    expect(bob.comments <= 1, wanted, f"{counted(bob.comments, 'comment')} among 3 messages")
 
 
 @task("heartbeat")
@@ -678,7 +678,7 @@ def test_event_source_resumes_after_a_restart_of_the_server(stage):
     messages.append(post(server, room, stage.text()))
     expect_seen(tab, messages)
     rows = [f"{message['author']}: {message['text']}" for message in messages]
-    tab.wait_for(f"{ROWS}.length >= {len(rows)}", f"{len(rows)} rows", f"{ROWS}.length")
+    tab.wait_for(f"{ROWS}.length >= {len(rows)}", counted(len(rows), "row"), f"{ROWS}.length")
     expect_each(tab.run(ROWS), rows, "each message once in static/room.html")
 
 
@@ -854,6 +854,8 @@ LISTEN = """
 def expect_seen(tab, messages: list[dict]) -> None:
     """Expect the page to have received these messages, each once."""
     count = len(messages)
-    tab.wait_for(f"seen.length >= {count}", f"{count} messages in the page", "seen.length")
+    tab.wait_for(
+        f"seen.length >= {count}", f"{counted(count, 'message')} in the page", "seen.length"
+    )
     seen, expected = tab.run("seen"), [[str(m["id"]), m] for m in messages]
     expect_each(seen, expected, "each message once, [id, message]")

@@ -15,7 +15,7 @@ import pytest
 
 from course.grading import Server, Stage, equal, expect, task
 from course.grading.asyncapi import described
-from course.grading.expect import Unmet
+from course.grading.expect import Unmet, counted
 from course.grading.raw import Raw
 from course.grading.sockets import CLOSE
 from course.grading.waiting import begin, eventually, in_threads
@@ -1028,7 +1028,7 @@ def wait_until_served(server: Server, connections: int, or_held: bool = False) -
     def met() -> bool:
         return (or_held and server.probe(PROBES, "is_held")) or left() == connections
 
-    eventually(met, f"{connections} connections in memory", left)
+    eventually(met, f"{counted(connections, 'connection')} in memory", left)
 
 
 def beside_a_dead_client(server: Server, room: str) -> Guest:

@@ -13,7 +13,7 @@ import pytest
 
 from course.grading import Server, Stage, expect, task
 from course.grading.browser import Browser, Tab
-from course.grading.expect import shown
+from course.grading.expect import counted, shown
 from course.grading.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.busy  # The browser keeps the CPU busy while a test waits for it.
@@ -165,7 +165,7 @@ def test_authors_and_texts_are_shown_as_text_character_by_character(room):
     events = [pushed(number, author, text) for number, (author, text) in enumerate(said, start=1)]
     rows = room.deliver(tab, *events)
 
-    expect(len(rows) == len(said), f"{len(said)} messages in #messages", len(rows))
+    expect(len(rows) == len(said), f"{counted(len(said), 'message')} in #messages", len(rows))
     for (author, text), row in zip(said, rows, strict=True):
         expect(row["author"] == author, f"the author {author!r}", repr(row["author"]))
         expect(row["text"] == text, f"the text {text!r}", repr(row["text"]))
@@ -587,7 +587,7 @@ class Room:
 
     def expect_pages(self, count: int) -> None:
         """Wait until the page has requested this many pages of history, and expect no more."""
-        wanted = f"{count} requests of type older, one for each welcome and each press"
+        wanted = f"{counted(count, 'request')} of type older, one for each welcome and each press"
         eventually(lambda: len(self.asked("older")) >= count, wanted, lambda: self.asked("older"))
         expect(len(self.asked("older")) == count, wanted, self.asked("older"))
 
@@ -742,13 +742,13 @@ def wait_for_text(tab: Tab, text: str) -> None:
 
 def wait_for_rows(tab: Tab, count: int) -> None:
     """Wait until at least this many messages are shown."""
-    wait_for(tab, f"{ROWS}.length", f"it >= {count}", f"{count} messages in #messages")
+    wait_for(tab, f"{ROWS}.length", f"it >= {count}", f"{counted(count, 'message')} in #messages")
 
 
 def wait_for_delivered(tab: Tab, count: int) -> None:
     """Wait until this many messages are shown as delivered."""
     met = f"it.filter((row) => row.delivered).length === {count}"
-    wait_for(tab, ROWS, met, f"{count} rows with the class delivered, one for each ack")
+    wait_for(tab, ROWS, met, f"{counted(count, 'row')} with the class delivered, one for each ack")
 
 
 def expect_members_shown(tab: Tab, *names: str) -> None:

@@ -32,6 +32,11 @@ def in_json(value: object, longest: int = 300) -> str:
     return _cut(json.dumps(value, ensure_ascii=False, default=repr), longest)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return the number with its noun: "1 line", "2 lines"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
 

@@ -8,14 +8,14 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import pairwise
 from urllib.parse import parse_qsl, urlsplit
 
-from course.grading.expect import Unmet, expect
+from course.grading.expect import Unmet, counted, expect
 from course.grading.stage import Program, Stage
 from course.grading.transcript import body_in_words
 from course.grading.waiting import PATIENCE, SECONDS
@@ -60,6 +60,7 @@ class Exchange:
     answered_at: float = 0.0  # before the last bytes of the answer were sent
     tag: str = ""  # the answer's ETag
     messages: tuple[dict, ...] = ()
+    place: int = 0  # how many lines the wire had, with this request
 
     @property
     def query(self) -> dict[str, str]:
@@ -73,8 +74,8 @@ class ScriptedBoard:
     A request with `wait` is held until there is news, or answered 204 after so many seconds.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, who: str = "board") -> None:
+        self._stage, self.who = stage, who
         self.room = stage.name()
         self.messages: list[dict] = []
         self.log: list[Exchange] = []
@@ -166,8 +167,23 @@ class ScriptedBoard:
                 self._news.wait(0.05)
             log = list(self.log)
         if len(log) < count:
-            raise program.unmet(f"{count} requests to the board", f"{len(log)} requests", seconds)
+            raise program.unmet(
+                f"{counted(count, 'request')} to the board", counted(len(log), "request"), seconds
+            )
         return log
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """If an expectation in here isn't met, show only what this board sent and received."""
+        try:
+            yield
+        except Unmet:
+            self._stage.wire.show_only(
+                lambda line: (
+                    line.who == self.who or (line.who == "shell" and self.room in line.what)
+                )
+            )
+            raise
 
     # The server
 
@@ -211,9 +227,10 @@ class ScriptedBoard:
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         target = line.split(" ")[1] if line.count(" ") == 2 else line
         have = f" (If-None-Match: {headers['if-none-match']})" if "if-none-match" in headers else ""
-        self._stage.wire.received("board", line.rpartition(" ")[0] + have)
         exchange = Exchange(target, headers, time.time(), len(head))
         with self._news:
+            self._stage.wire.received(self.who, line.rpartition(" ")[0] + have)
+            exchange.place = len(self._stage.wire)
             self.log.append(exchange)
             self._news.notify_all()
         return exchange
@@ -222,7 +239,7 @@ class ScriptedBoard:
         with self._news:
             reply = self.orders.popleft() if self.orders else GOOD
         if reply.silent:
-            self._stage.wire.sent("board", "(nothing)")
+            self._stage.wire.sent(self.who, "(nothing)")
             self._wait_for_end(connection)
             return
         if reply.cut or reply is GOOD:
@@ -292,9 +309,9 @@ class ScriptedBoard:
         later = reply.headers.get("Retry-After")
         words = f"{reply.status} {HTTPStatus(reply.status).phrase} "
         words += f"(Retry-After: {later}) " if later else ""
-        self._stage.wire.sent("board", (words + body).rstrip())
+        self._stage.wire.sent(self.who, (words + body).rstrip())
         if reply.cut:
-            self._stage.wire.happened("board", "connection cut in the middle of the body")
+            self._stage.wire.happened(self.who, "connection cut in the middle of the body")
 
 
 def expect_pauses(
@@ -307,13 +324,14 @@ def expect_pauses(
     time.sleep() for. The program has to run with events=Program.PAUSES.
     """
     waits = [then.received_at - before.answered_at for before, then in pairwise(log)]
-    for (least, most), wait, sleep, name in zip(
-        bounds, waits, _slept(program, log), after, strict=False
+    for (least, most), wait, sleep, name, following in zip(
+        bounds, waits, _slept(program, log), after, log[1:], strict=False
     ):
-        span = f"{least:g} s" if least == most else f"{least:g} to {most:g} s"
-        expected = f"a pause of {span} after {name}"
-        expect(wait >= least * EARLY, expected, f"{wait:.3f} s")
-        expect(sleep <= most * LATE, expected, f"{sleep:.3f} s")
+        if wait < least * EARLY or sleep > most * LATE:
+            program.stage.wire.show_until(following.place)
+            span = f"{least:g} s" if least == most else f"{least:g} to {most:g} s"
+            got = f"{wait if wait < least * EARLY else sleep:.3f} s"
+            raise Unmet(f"a pause of {span} after {name}", got)
 
 
 def _slept(program: Program, log: list[Exchange]) -> list[float]:

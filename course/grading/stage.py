@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course.grading.children import KEPT, Child, Trouble, start_fresh
-from course.grading.expect import Unmet, in_json, shown
+from course.grading.expect import Unmet, counted, in_json, shown
 from course.grading.http import Client
 from course.grading.transcript import Wire
 from course.grading.waiting import PATIENCE, SECONDS, eventually
@@ -189,8 +189,8 @@ class Server:
             for name, count in before.items():
                 eventually(
                     lambda name=name, count=count: self.census()[name] <= count,
-                    f"{count} {name} again, as before",
-                    lambda name=name: f"{self.census()[name]} {name}",
+                    f"{counted(count, name[:-1])} again, as before",
+                    lambda name=name: counted(self.census()[name], name[:-1]),
                     seconds,
                 )
         except Unmet as unmet:
@@ -231,7 +231,9 @@ class Program:
         """
         lines = self._child.out.lines(count, seconds * PATIENCE)
         if len(lines) < count:
-            raise self.unmet(f"{count} lines from {self.name}", f"{len(lines)} lines", seconds)
+            raise self.unmet(
+                f"{counted(count, 'line')} from {self.name}", counted(len(lines), "line"), seconds
+            )
         return lines
 
     @property

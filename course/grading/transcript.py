@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from course.report import WireLine
 
@@ -18,6 +18,8 @@ class Wire:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: list[WireLine] = []
+        self._shown: Callable[[WireLine], bool] = lambda line: True
+        self._end: int | None = None  # the place of the first line that isn't shown
 
     def sent(self, who: str, what: str) -> None:
         """Note that `who` sent something to the learner's code."""
@@ -39,6 +41,18 @@ class Wire:
         with self._lock:
             del self._lines[before:]
 
+    def show_only(self, wanted: Callable[[WireLine], bool]) -> None:
+        """From now on, show only the lines that are wanted: those of what failed."""
+        self._shown = wanted
+
+    def show_until(self, place: int) -> None:
+        """From now on, show only the lines before this place, which is a number of lines."""
+        self._end = place
+
+    def __len__(self) -> int:
+        """Return the number of lines so far."""
+        return len(self._lines)
+
     def _add(self, who: str, arrow: str, what: str) -> None:
         with self._lock:
             self._lines.append(WireLine(who, arrow, what[:KEPT]))
@@ -46,7 +60,7 @@ class Wire:
     def lines(self, whole: bool = False) -> list[WireLine]:
         """Return the transcript, its middle left out if it is long."""
         with self._lock:
-            entries = list(self._lines)
+            entries = [line for line in self._lines[: self._end] if self._shown(line)]
         width = max((len(line.who) for line in entries), default=0)
         lines = [_cut(line, width, whole) for line in entries]
         if not whole:
