@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import gc
 import math
-import os
 import shutil
 import socket
 import statistics
@@ -29,6 +28,7 @@ from room_load import Broken, Dialect, Load
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from course.measuring.runs import machine  # noqa: E402
+from course.setup import environment  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"
 MADE = ROOT / ".course" / "peers"

@@ -1,7 +1,7 @@
 """How long a learner waits, and how much room that takes: `python benchmarks/feedback.py`.
 
-Everything is measured in one run on one machine and printed as ratios, since machines differ and
-are never quiet. The watch screen is driven in a pseudo-terminal, so this runs on POSIX only.
+Everything is measured in one run on one machine. What depends on the machine most is printed as
+ratios. The watch screen is driven in a pseudo-terminal, so this runs on POSIX only.
 """
 
 import argparse
@@ -18,11 +18,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from course.author.answer_file import build, read  # noqa: E402
+from course.lesson import needs  # noqa: E402
+from course.lesson.lessons import Lesson, lessons  # noqa: E402
+from course.setup import environment  # noqa: E402
+
 LESSON = "01_rest"
-WRONG = ("message, 201, {", "message, 200, {")  # what a save changes, to and fro
+BROWSER = "09_browser"  # each of its tests is in a browser
+SAVES = 3  # of each kind in each lesson but that one
 
 
 def copy_of_the_course(folder: Path) -> Path:
@@ -37,28 +45,54 @@ def copy_of_the_course(folder: Path) -> Path:
 def seconds_of(tree: Path, *args: str) -> float:
     """Return how long a process takes from its start to its end."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", *args], cwd=tree, capture_output=True, text=True)
+    command, here = [sys.executable, "-m", *args], environment.for_program()
+    done = subprocess.run(command, cwd=tree, env=here, capture_output=True, text=True)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(f"{' '.join(args)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
     return seconds
 
 
+@dataclass(frozen=True)
+class Save:
+    """What a save of a lesson's file changes, to and fro: the first task fails, or passes."""
+
+    lesson: Lesson
+    file: Path
+    wrong: str
+    right: str
+
+
+def save_of(lesson: Lesson, tree: Path, scratch: Path) -> Save:
+    """Return a save that changes one file, to a wrong answer to the lesson's first task."""
+    for answer in read(lesson, lesson.answers):
+        if answer.fails != lesson.tasks[0].id:
+            continue
+        folder = scratch / f"{lesson.slug}-{len(list(scratch.iterdir()))}"
+        build(answer, folder)
+        changed = [
+            path.relative_to(folder)
+            for path in folder.rglob("*.*")
+            if path.read_bytes() != (lesson.solution / path.relative_to(folder)).read_bytes()
+        ]
+        if len(changed) == 1:
+            file = tree / "lessons" / lesson.slug / changed[0]
+            wrong = (folder / changed[0]).read_text("utf-8")
+            return Save(lesson, file, wrong, file.read_text("utf-8"))
+    raise SystemExit(f"{lesson.slug} has no wrong answer in one file for its first task.")
+
+
 class Watch:
     """`python -m course` on a terminal."""
 
     def __init__(self, tree: Path) -> None:
-        self.app = tree / "lessons" / LESSON / "app.py"
-        self.right = self.app.read_text("utf-8")
-        self.wrong = self.right.replace(*WRONG)
-        if self.wrong == self.right:
-            raise SystemExit(f"{LESSON} has no {WRONG[0]!r}: this benchmark must change with it.")
         self.seen = b""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(tree)
-            environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
-            os.execve(sys.executable, [sys.executable, "-m", "course"], environment)
+            size = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+            here = environment.for_program(**size)
+            os.execve(sys.executable, [sys.executable, "-m", "course"], here)
 
     def wait_for(self, text: bytes, deadline: float = 60) -> float:
         """Read the screen until the text comes; return the time at which it did."""
@@ -73,28 +107,33 @@ class Watch:
                     return time.perf_counter()
         raise SystemExit(f"The watch screen never said {text!r}. It said:\n{self.seen[-3000:]!r}")
 
-    def save(self, text: str) -> float:
+    def save(self, file: Path, text: str) -> float:
         """Write the learner's file; return the time at which that was done."""
-        self.app.write_text(text, "utf-8")
+        file.write_text(text, "utf-8")
         return time.perf_counter()
 
-    def saves(self, runs: int) -> tuple[list[float], list[float], list[float]]:
+    def saves(self, save: Save, runs: int) -> tuple[list[float], list[float], list[float]]:
         """Return the seconds to the card of a wrong save, to the verdict on the task that a right
         one mends, and to that on the whole lesson."""
-        self.wait_for(b"Checked in")
-        cards, verdicts, lessons = [], [], []
+        cards, verdicts, whole = [], [], []
         for _ in range(runs):
-            saved = self.save(self.wrong)
+            saved = self.save(save.file, save.wrong)
             self.wait_for(b"checking")
-            cards.append(self.wait_for(b"expected: 201") - saved)
+            cards.append(self.wait_for(b"expected:") - saved)
             self.wait_for(b"Checked in")
             self.rest()
-            saved = self.save(self.right)
+            saved = self.save(save.file, save.right)
             self.wait_for(b"checking")
-            verdicts.append(self.wait_for("✓ create".encode()) - saved)
-            lessons.append(self.wait_for(b"Checked in") - saved)
+            verdicts.append(self.wait_for(f"✓ {save.lesson.tasks[0].id}".encode()) - saved)
+            whole.append(self.wait_for(b"Checked in") - saved)
             self.rest()
-        return cards, verdicts, lessons
+        return cards, verdicts, whole
+
+    def next_lesson(self, slug: str) -> None:
+        """Turn to the next lesson, and wait until it is checked."""
+        os.write(self.terminal, b"n")
+        self.wait_for(f"Waiting for a save in lessons/{slug}".encode())
+        self.rest()
 
     def rest(self) -> None:
         """Read what is still drawn; a learner does not save twice within a moment."""
@@ -131,7 +170,9 @@ class Watch:
 def home_page_kilobytes(tree: Path, folder: Path) -> float:
     """Return what the home page and all that it loads weigh, each file gzipped; no search."""
     command = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
-    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=tree, env=environment.for_program(), check=True, capture_output=True
+    )
     page = (folder / "index.html").read_text("utf-8")
     named = re.findall(r'(?:src|href)="([^":#?]+\.(?:css|js|svg|png|ico|woff2))', page)
     files = {folder / "index.html", *(folder / name for name in named)}
@@ -157,7 +198,7 @@ def row(what: str, value: float, limit: float = 0, unit: str = "") -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=15, help="of each measurement")
+    parser.add_argument("--runs", type=int, default=9, help="of each measurement in lesson 1")
     runs = parser.parse_args().runs
     middle = statistics.median
     with tempfile.TemporaryDirectory(prefix="feedback-") as scratch:
@@ -171,12 +212,22 @@ def main() -> None:
             lambda: seconds_of(tree, *pytest, f"tests/test_{LESSON}.py"),
             lambda: seconds_of(tree, "course", "check", LESSON, "--from", "solutions"),
         )
-        watch = Watch(tree)
-        cards, verdicts, whole = watch.saves(runs)
-        megabytes = watch.megabytes() if Path("/proc/self/smaps_rollup").exists() else 0
+        watch, table = Watch(tree), []
+        watch.wait_for(b"Checked in")
+        watch.rest()
+        for lesson in lessons():
+            if lesson.slug != LESSON:
+                watch.next_lesson(lesson.slug)
+            save = save_of(lesson, tree, Path(scratch))
+            found = watch.saves(save, runs if lesson.slug == LESSON else SAVES)
+            table.append((lesson, middle(found[0]), middle(found[2])))
+            if lesson.slug == LESSON:
+                cards, verdicts, whole = found
+                rollup = Path("/proc/self/smaps_rollup").exists()
+                megabytes = watch.megabytes() if rollup else 0
         watch.quit()
         each, together = in_turn(
-            max(3, runs // 3),
+            max(1, runs // 5),
             lambda: sum(seconds_of(tree, *pytest, f"tests/test_{slug}.py") for slug in slugs),
             lambda: seconds_of(tree, "course", "check", "--all", "--from", "solutions"),
         )
@@ -192,6 +243,14 @@ def main() -> None:
     row("check --all, of that", middle(together) / middle(each), 0.6)
     row("the watch process and its children, waiting", megabytes, 150, " MB")
     row("the home page and what it loads, gzipped, without search", page, 150, " kB")
+    print(
+        "\na save, in seconds: a wrong one to its card, a right one to all verdicts of the lesson"
+    )
+    for lesson, card, all_tasks in table:
+        browser = lesson.slug == BROWSER
+        row(f"{lesson.slug}: the card", card, 1 if browser else 0.3, " s")
+        longest = (12 if needs.headless_shell() else 20) if browser else 5
+        row(f"{lesson.slug}: all verdicts", all_tasks, longest, " s")
 
 
 if __name__ == "__main__":
