@@ -15,8 +15,10 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -75,7 +77,11 @@ def judge(request: Request, out: TextIO) -> int:
 
 
 def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
-    """Return the lessons and their answers. Right answers come first, since they take longest."""
+    """Return the lessons and their answers.
+
+    Right answers come first, since they take longest. Those of different lessons alternate, so that
+    the tests of one work while those of another wait.
+    """
     file = request.file
     chosen = [find(name) for name in request.names] or ([find(file.stem)] if file else lessons())
     if file:
@@ -92,7 +98,17 @@ def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
             names = ", ".join(sorted(known))
             raise AnswerError(f"No task is called {request.only!r}. Name one of {names}.")
         answers = [answer for answer in answers if answer.fails in ("", request.only)]
-    return chosen, sorted(answers, key=lambda answer: bool(answer.fails))
+    return chosen, _spread(answers)
+
+
+def _spread(answers: list[Answer]) -> list[Answer]:
+    """Return the answers, first the right ones, each lesson's at equal distances."""
+    kinds = [(answer.lesson.slug, bool(answer.fails)) for answer in answers]
+    counts, seen, places = Counter(kinds), Counter(), []
+    for kind in kinds:
+        places.append((kind[1], (seen[kind] + 0.5) / counts[kind]))
+        seen[kind] += 1
+    return [answer for _, answer in sorted(zip(places, answers, strict=True), key=itemgetter(0))]
 
 
 def _judge(
@@ -132,8 +148,8 @@ def _judge(
 
 
 def _at_once(jobs: int) -> int:
-    # Grading waits for about half of its time, so each core can grade two answers.
-    return jobs or 2 * (os.cpu_count() or 1)
+    # Grading waits for more than half of its time, so each core can grade three answers.
+    return jobs or 3 * (os.cpu_count() or 1)
 
 
 class Telling:
