@@ -8,13 +8,14 @@ such as a post between two lines of your code.
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pytest
 
 from course.grading import Program, Server, expect, task
+from course.grading.children import Child
 from course.grading.events import EventReader, parsed
 from course.grading.expect import Unmet, counted, in_json
 from course.grading.scripted import CUT, SILENCE, Exchange, Reply, ScriptedBoard, expect_printed
@@ -34,44 +35,50 @@ MODULES = ["app", "sse", "waiting", "store"]  # where a board may wait
 # format
 
 
+@pytest.fixture
+def event(stage) -> Callable[[str, int], object]:
+    """Your function `event`, in one process for all calls of a test."""
+    return stage.function("sse", "event")
+
+
 @task("format", "An event follows the standard's format", points=2)
-def test_an_event_has_a_type_an_id_and_data(stage):
+def test_an_event_has_a_type_an_id_and_data(stage, event):
     text = stage.text()
 
-    expect_event(stage, text, text)
+    expect_event(stage, event, text, text)
 
 
 @task("format")
-def test_every_message_id_is_a_valid_event_id(stage):
+def test_every_message_id_is_a_valid_event_id(stage, event):
     for number in (1, 2**53, 2**63 - 2):
-        expect_event(stage, "one", "one", number)
+        expect_event(stage, event, "one", "one", number)
 
 
 @task("format")
-def test_every_line_of_the_data_is_received(stage):
+def test_every_line_of_the_data_is_received(stage, event):
     for data in ("one\ntwo", "one\n\ntwo", "\n", "one\n", "\none", "one\n\n\n"):
-        expect_event(stage, data, data)
+        expect_event(stage, event, data, data)
 
 
 @task("format")
-def test_every_line_end_of_the_standard_is_received_as_a_newline(stage):
+def test_every_line_end_of_the_standard_is_received_as_a_newline(stage, event):
     for end in ("\r", "\r\n"):
-        expect_event(stage, f"one{end}two{end}", "one\ntwo\n")
-    expect_event(stage, "one\n\rtwo\r\r\n", "one\n\ntwo\n\n")
+        expect_event(stage, event, f"one{end}two{end}", "one\ntwo\n")
+    expect_event(stage, event, "one\n\rtwo\r\r\n", "one\n\ntwo\n\n")
 
 
 @task("format")
-def test_data_that_looks_like_a_field_is_data(stage):
+def test_data_that_looks_like_a_field_is_data(stage, event):
     for data in ("data: one", "one\nid: 7\nevent: two\n\ndata: three", ": one", "a\r\rretry: 1"):
-        expect_event(stage, data, data.replace("\r", "\n"))
+        expect_event(stage, event, data, data.replace("\r", "\n"))
 
 
 @task("format")
-def test_spaces_and_all_other_characters_are_received_unchanged(stage):
+def test_spaces_and_all_other_characters_are_received_unchanged(stage, event):
     plain = ("", " one", "  one ", "\tone\t", "ü 日本 🦦", "e\u0301")
     long = "".join(stage.random.choices("abc de ü🦦", k=20_000))
     for data in (*plain, f"one{ODD}two", "\ufeffone", "one\0two", long):
-        expect_event(stage, data, data)
+        expect_event(stage, event, data, data)
 
 
 # stream
@@ -356,6 +363,7 @@ def test_the_store_is_not_checked_between_two_heartbeats(stage):
     expect(looks <= 8, "at most 8 checks of the store in three heartbeats", looks)
 
 
+@pytest.mark.long
 @task("heartbeat")
 def test_nothing_is_left_of_clients_that_have_disconnected(stage):
     server = stage.serve(HEARTBEAT=0.2)
@@ -395,70 +403,76 @@ def test_the_other_clients_still_receive_messages_when_one_disconnects(stage):
 # client: the parser
 
 
+@pytest.fixture
+def client(stage) -> Child:
+    """A process for your parsers: all those of a test run in it."""
+    return stage.child()
+
+
 @task("client", "The client parses a stream and reconnects", points=3)
-def test_a_line_ends_in_lf_or_crlf_or_cr(stage):
+def test_a_line_ends_in_lf_or_crlf_or_cr(stage, client):
     text = stage.text()
     for end in ("\n", "\r\n", "\r"):
         data = lines("id: 7", f"data: {text}", "", "data: a", "data: b", "", end=end)
 
-        expect_events(stage, data, [["message", text, "7"], ["message", "a\nb", "7"]])
+        expect_events(stage, client, data, [["message", text, "7"], ["message", "a\nb", "7"]])
     mixed = b"data: a\rdata: b\ndata: c\r\n\rdata: d\n\r\n"
-    expect_events(stage, mixed, [["message", "a\nb\nc", ""], ["message", "d", ""]])
+    expect_events(stage, client, mixed, [["message", "a\nb\nc", ""], ["message", "d", ""]])
 
 
 @task("client")
-def test_the_bytes_may_be_cut_anywhere(stage):
+def test_the_bytes_may_be_cut_anywhere(stage, client):
     data = b"data: a\r\n\ndata: b\rdata: c\n\n"
-    for made in fed(stage, *(pieces(data, [place]) for place in range(1, len(data)))):
+    for made in fed(stage, client, *(pieces(data, [place]) for place in range(1, len(data)))):
         got = [event for events in made["events"] for event in events]
         expected = [["message", "a", ""], ["message", "b\nc", ""]]
         expect_each(got, expected, "the events of feed(), [type, data, last id]")
 
 
 @task("client")
-def test_an_empty_call_changes_nothing(stage):
+def test_an_empty_call_changes_nothing(stage, client):
     chunks = [b"", b"data: a\r", b"", b"\ndata: b\n\n"]
-    for made in fed(stage, chunks):
+    for made in fed(stage, client, chunks):
         got = [event for events in made["events"] for event in events]
         expect_each(got, [["message", "a\nb", ""]], "the events of feed(), [type, data, last id]")
 
 
 @task("client")
-def test_nothing_else_ends_a_line(stage):
-    expect_events(stage, lines(f"data: a{ODD}b", ""), [["message", f"a{ODD}b", ""]])
+def test_nothing_else_ends_a_line(stage, client):
+    expect_events(stage, client, lines(f"data: a{ODD}b", ""), [["message", f"a{ODD}b", ""]])
 
 
 @task("client")
-def test_an_event_is_returned_as_soon_as_its_blank_line_has_ended(stage):
+def test_an_event_is_returned_as_soon_as_its_blank_line_has_ended(stage, client):
     streams = (b"data: a\n\n", b"data: a\r\r", b"data: a\r\n\r\n", b"\rdata: a\n\r")
     chunks = [[data[:-1], data[-1:], b":"] for data in streams]
-    for data, made in zip(streams, fed(stage, *chunks), strict=True):
+    for data, made in zip(streams, fed(stage, client, *chunks), strict=True):
         given = [event for events in made["events"][:2] for event in events]
         expect_each(given, [["message", "a", ""]], f"the events after {data!r}")
 
 
 @task("client")
-def test_a_character_of_several_bytes_may_be_cut(stage):
+def test_a_character_of_several_bytes_may_be_cut(stage, client):
     text = "ü 日本 🦦 " + stage.text() + "x" * 5000
 
-    expect_events(stage, lines(f"data: {text}", ""), [["message", text, ""]])
+    expect_events(stage, client, lines(f"data: {text}", ""), [["message", text, ""]])
 
 
 @task("client")
-def test_invalid_utf_8_is_replaced(stage):
-    expect_events(stage, b"data: a\xffb\n\n", [["message", "a\ufffdb", ""]])
+def test_invalid_utf_8_is_replaced(stage, client):
+    expect_events(stage, client, b"data: a\xffb\n\n", [["message", "a\ufffdb", ""]])
 
 
 @task("client")
-def test_a_byte_order_mark_is_ignored_at_the_start_only(stage):
+def test_a_byte_order_mark_is_ignored_at_the_start_only(stage, client):
     bom = "\ufeff".encode()
 
-    expect_events(stage, bom + lines("data: a", "", ""), [["message", "a", ""]])
-    expect_events(stage, lines("", "\ufeffdata: a", "data: b", ""), [["message", "b", ""]])
+    expect_events(stage, client, bom + lines("data: a", "", ""), [["message", "a", ""]])
+    expect_events(stage, client, lines("", "\ufeffdata: a", "data: b", ""), [["message", "b", ""]])
 
 
 @task("client")
-def test_comments_and_unknown_fields_are_ignored(stage):
+def test_comments_and_unknown_fields_are_ignored(stage, client):
     fields = [
         ": hi",
         ":data: x",
@@ -471,41 +485,41 @@ def test_comments_and_unknown_fields_are_ignored(stage):
         ":",
     ]
 
-    expect_events(stage, lines(": hi", "", *fields, ""), [["message", "a", ""]])
+    expect_events(stage, client, lines(": hi", "", *fields, ""), [["message", "a", ""]])
 
 
 @task("client")
-def test_one_space_after_the_colon_is_removed(stage):
+def test_one_space_after_the_colon_is_removed(stage, client):
     data = lines("data:a", "data: b", "data:  c", "data:d: e", "data: f ", "data:\tg", "data: ", "")
 
-    expect_events(stage, data, [["message", "a\nb\n c\nd: e\nf \n\tg\n", ""]])
+    expect_events(stage, client, data, [["message", "a\nb\n c\nd: e\nf \n\tg\n", ""]])
 
 
 @task("client")
-def test_a_field_without_a_colon_has_an_empty_value(stage):
+def test_a_field_without_a_colon_has_an_empty_value(stage, client):
     data = lines("data", "", "data", "data", "", "event: x", "event", "id: 7", "id", "data: a", "")
 
     expected = [["message", "", ""], ["message", "\n", ""], ["message", "a", ""]]
-    expect_events(stage, data, expected)
+    expect_events(stage, client, data, expected)
 
 
 @task("client")
-def test_a_type_applies_to_one_event_only(stage):
+def test_a_type_applies_to_one_event_only(stage, client):
     data = lines("event: join", "data: a", "", "data: b", "", "event: x", "", "data: c", "")
 
     expected = [["join", "a", ""], ["message", "b", ""], ["message", "c", ""]]
-    expect_events(stage, data, expected)
+    expect_events(stage, client, data, expected)
 
 
 @task("client")
-def test_an_event_without_data_is_not_returned(stage):
+def test_an_event_without_data_is_not_returned(stage, client):
     data = lines("event: x", "id: 5", "", "", "", "data: a", "")
 
-    expect_events(stage, data, [["message", "a", "5"]])
+    expect_events(stage, client, data, [["message", "a", "5"]])
 
 
 @task("client")
-def test_an_id_applies_until_another_replaces_it(stage):
+def test_an_id_applies_until_another_replaces_it(stage, client):
     fields = [
         "id: 5",
         "data: a",
@@ -522,25 +536,25 @@ def test_an_id_applies_until_another_replaces_it(stage):
 
     expected = [[*"a5"], [*"b5"], [*"c5"], ["d", ""]]
     expected = [["message", *event] for event in expected]
-    expect_events(stage, lines(*fields), expected, last_id="")
+    expect_events(stage, client, lines(*fields), expected, last_id="")
 
 
 @task("client")
-def test_an_incomplete_event_is_not_returned_and_its_id_is_not_used(stage):
+def test_an_incomplete_event_is_not_returned_and_its_id_is_not_used(stage, client):
     data = lines("id: 5", "data: a", "", "id: 6", "data: b") + b"data: c"
 
-    expect_events(stage, data, [["message", "a", "5"]], last_id="5")
+    expect_events(stage, client, data, [["message", "a", "5"]], last_id="5")
 
 
 @task("client")
-def test_retry_is_at_most_nine_ascii_digits(stage):
+def test_retry_is_at_most_nine_ascii_digits(stage, client):
     bad = ["retry: 1.5", "retry: -5", "retry: +5", "retry: ٣", "retry:  5", "retry: 5 s", "retry"]
 
-    expect_events(stage, lines(*bad, ""), [], retry=3000)
+    expect_events(stage, client, lines(*bad, ""), [], retry=3000)
     for digits in ("1000000000", "9" * 5000):
-        expect_events(stage, lines(f"retry: {digits}", ""), [], retry=3000)
+        expect_events(stage, client, lines(f"retry: {digits}", ""), [], retry=3000)
     for retry in (stage.random.randrange(100, 10**6), 0, 999999999):
-        expect_events(stage, lines(f"retry: {retry}", *bad), [], retry=retry)
+        expect_events(stage, client, lines(f"retry: {retry}", *bad), [], retry=retry)
 
 
 # client: the program
@@ -643,6 +657,7 @@ def test_the_client_retries_a_refused_connection(stage, board):
     expect_printed(program, messages)
 
 
+@pytest.mark.long
 @task("client")
 def test_the_client_gives_up_on_a_silent_stream(stage, board):
     messages = [board.post() for _ in range(2)]
@@ -662,6 +677,7 @@ def test_the_client_gives_up_on_a_silent_stream(stage, board):
 # browser
 
 
+@pytest.mark.long
 @task("browser", "A browser reads the stream and resumes it", points=1, needs="resume")
 def test_event_source_resumes_after_a_restart_of_the_server(stage):
     browser, server, room = stage.browser(), stage.serve(RETRY=50), stage.name()
@@ -708,9 +724,9 @@ def expect_each(got: list, expected: list, what: str) -> None:
         expect(one == wanted, f"{what}, number {number} of {len(expected)}: {sought}", given)
 
 
-def expect_event(stage, data: str, back: str, number: int = 0) -> None:
+def expect_event(stage, event: Callable, data: str, back: str, number: int = 0) -> None:
     """Expect a client to receive `back` for `data`, between two other events."""
-    event, number = stage.function("sse", "event"), number or stage.random.randrange(1, 2**40)
+    number = number or stage.random.randrange(1, 2**40)
     blocks = [event("before", number - 1), event(data, number), event("after", number + 1)]
     expect(all(isinstance(block, str) for block in blocks), "a str", blocks[1])
 
@@ -760,14 +776,16 @@ def kept(more: Counter) -> str:
     return f"{more.total()} more objects than before, such as {most}"
 
 
-def expect_events(stage, data: bytes, events: list[list[str]], **ends: object) -> None:
+def expect_events(
+    stage, client: Child, data: bytes, events: list[list[str]], **ends: object
+) -> None:
     """Expect these events of a stream, in one piece and however it is cut.
 
     An event is its type, its data and the last id. `ends` are the parser's `retry` and `last_id`.
     """
     cut = sorted(stage.random.sample(range(len(data) + 1), min(5, len(data))))
     streams = [pieces(data, places) for places in ([], range(1, len(data)), cut)]
-    for made in fed(stage, *streams):
+    for made in fed(stage, client, *streams):
         got = [event for events in made["events"] for event in events]
         expect_each(got, events, "the events of feed(), [type, data, last id]")
         got = {name: made[name] for name in ends}
@@ -779,13 +797,13 @@ def pieces(data: bytes, places: Iterable[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise([0, *places, len(data)])]
 
 
-def fed(stage, *streams: list[bytes]) -> Iterator[dict]:
+def fed(stage, client: Child, *streams: list[bytes]) -> Iterator[dict]:
     """Feed a new parser with the chunks of each stream.
 
     Yields the `events` that each chunk completed, and the parser's `retry` and `last_id`.
     """
     in_hex = [[chunk.hex() for chunk in chunks] for chunks in streams]
-    for chunks, made in zip(streams, stage.probe(PROBE, "parse", in_hex), strict=True):
+    for chunks, made in zip(streams, client.probe(PROBE, "parse", in_hex), strict=True):
         stage.wire.sent("test", " ".join(f"feed({chunk!r})" for chunk in chunks))
         expect("returned" not in made, "a list of events from feed()", made.get("returned"))
         yield made

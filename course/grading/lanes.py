@@ -150,6 +150,10 @@ def _command(commands: int) -> bytes:
     return line
 
 
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("long") is not None
+
+
 class Lanes:
     """Gives each lane a test when it has nothing to do, and takes its reports."""
 
@@ -162,7 +166,8 @@ class Lanes:
     ) -> None:
         """Prepare to run `items` in `lanes`. `new_lane` replaces one that ends."""
         self._items, self._grading = items, grading
-        self._todo = deque(range(len(items)))
+        places = range(len(items))
+        self._todo = deque(sorted(places, key=lambda place: not _is_long(items[place])))
         self._given, self._new_lane = lanes, new_lane
         self._selector = selectors.DefaultSelector()
         self._idle: list[Lane] = []

@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin without knowing anything."""
     config.addinivalue_line("markers", "task(id, title, points, needs): a task of the lesson")
     config.addinivalue_line("markers", "busy: work as much as wait, so that one runs on each core")
+    config.addinivalue_line("markers", "long: start before other tests, since it takes long")
     config.stash.setdefault(GRADINGS, {})
 
 

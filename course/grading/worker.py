@@ -21,7 +21,8 @@ from course.grading.waiting import LASTING
 from course.lesson.lessons import ROOT, unreadable
 
 CORES = os.cpu_count() or 1
-LANES = 2 * CORES  # Tests wait more than they work, unless they are marked as busy.
+# Tests wait more than they work, unless they are marked as busy.
+LANES = max(CORES, min(4 * CORES, 16))
 
 # The plugins of pytest that a grader has no use for: each costs a little at every start.
 UNUSED = ["cacheprovider", "terminal", "junitxml", "pastebin", "logging", "faulthandler", "doctest"]
