@@ -3,16 +3,15 @@
 It is started as a plain script and imports nothing of the course, so that a learner's own
 `course.py` or `json.py` means here what it means to them. Two ways to start:
 
-    child.py spare ADDRESS TOKEN    one child, which connects to the grader over loopback
-    child.py template FD FOLDER     (where there is fork) a process that has imported what learners
-                                    import, and forks a child for each request on this Unix socket;
-                                    at its end it removes the folder, and what tests left in it
+    child.py ADDRESS TOKEN    one child, which connects to the grader over loopback
+    template.py FD FOLDER     a process that forks a child for each request, where there is fork
 
 A child takes commands and answers them as lines of JSON on a socket of its own, apart from stdout,
 so that a learner may print. The grader's side of this is children.py.
 """
 
-import asyncio  # noqa: F401 (for the learner: so that a fork has it ready)
+import argparse  # noqa: F401 (for the learner: so that a fork has it ready)
+import asyncio  # noqa: F401
 import codecs
 import contextlib
 import email.parser  # noqa: F401
@@ -20,6 +19,7 @@ import faulthandler
 import functools
 import http.client  # noqa: F401
 import importlib
+import importlib.metadata
 import importlib.util
 import io
 import itertools
@@ -31,7 +31,6 @@ import queue
 import random
 import runpy
 import secrets
-import shutil
 import signal
 import socket
 import stat
@@ -282,8 +281,8 @@ class Child:
 
     # Importing
 
-    def _source(self, name: str) -> None:
-        """Refuse a source file that Python can't read, with its line and the likely cause."""
+    def _text(self, name: str) -> bytes:
+        """Return a source file's bytes. Refuses one that has no text."""
         path = Path(self.folder, name)
         if not path.is_file():
             raise Refused(f"{name} is not there. {self._reset()} brings it back.")
@@ -292,6 +291,11 @@ class Child:
             raise Refused(f"{name} is empty. {self._reset()} brings the starter back.")
         if why := undecodable(data):
             raise Refused(f"{name} can't be read: {why}")
+        return data
+
+    def _source(self, name: str) -> None:
+        """Refuse a source file that Python can't read, with its line and the likely cause."""
+        data, path = self._text(name), Path(self.folder, name)
         try:
             compile(data, str(path), "exec")
         except SyntaxError as error:
@@ -309,9 +313,13 @@ class Child:
 
     def _import(self, module: str) -> object:
         if module not in sys.modules:
-            self._source(module + ".py")
-            with self._in_words(f"importing {module}.py"):
-                importlib.import_module(module)
+            self._text(module + ".py")
+            try:
+                with self._in_words(f"importing {module}.py"):
+                    importlib.import_module(module)
+            except Refused:
+                self._source(module + ".py")  # If it is this file, there is more to say.
+                raise
         return sys.modules[module]
 
     # What went wrong, and where
@@ -522,6 +530,9 @@ def warm_up() -> None:
             client.sendall(f"{head}\r\n\r\n{{}}".encode())
             server.handle_request()
             client.recv(4096)
+    # Each server asks for Werkzeug's version, and the answer is in a file.
+    importlib.metadata.version = functools.cache(importlib.metadata.version)
+    importlib.metadata.version("werkzeug")
     import sqlite3
 
     with sqlite3.connect(":memory:") as database:
@@ -636,157 +647,24 @@ def spare(address: str, token: str) -> socket.socket:
     return sock
 
 
-class Template:
-    """Forks children for graders, and lets none outlive the grader that asked for it."""
-
-    def __init__(self, number: str, folder: str) -> None:
-        import selectors
-
-        self.folder = folder
-        self.listener = socket.socket(fileno=int(number))
-        self.owners: dict[int, socket.socket] = {}  # a child's process id, and who asked for it
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
-        self.selector.register(sys.stdin, selectors.EVENT_READ)
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_write, False)
-        os.set_blocking(wake_read, False)
-        self.wake = wake_read
-        self.selector.register(wake_read, selectors.EVENT_READ)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._adopt_orphans()
-
-    def _adopt_orphans(self) -> None:
-        """On Linux, become the parent of what a child leaves behind, so that it can be ended."""
-        with contextlib.suppress(Exception):
-            import ctypes
-
-            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-
-    def serve(self) -> socket.socket:
-        """Fork for each request. Returns in every child, with its channel; never in the parent."""
-        while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is self.listener:
-                    connection, _ = self.listener.accept()
-                    self.selector.register(connection, 1)
-                elif key.fileobj is sys.stdin:
-                    if not os.read(0, 4096):
-                        self.finish()
-                        real_exit(0)
-                elif key.fileobj == self.wake:
-                    os.read(self.wake, 4096)
-                    self.reap()
-                else:
-                    channel = self.request(key.fileobj)
-                    if channel:
-                        return channel
-
-    def request(self, connection: socket.socket) -> socket.socket | None:
-        """Fork, or end the children of a grader that has gone. Returns a channel in the child."""
-        try:
-            data, fds, _, _ = socket.recv_fds(connection, 1, 3)
-        except OSError:
-            data, fds = b"", []
-        if not data:
-            self.selector.unregister(connection)
-            connection.close()
-            self.end_all(connection)
-            return None
-        pid = os.fork()
-        if pid == 0:
-            return self.become(fds)
-        for fd in fds:
-            os.close(fd)
-        self.owners[pid] = connection
-        self.tell(connection, pid=pid)
-        return None
-
-    def become(self, fds: list[int]) -> socket.socket:
-        """In the child: let go of the template's files, and take the three that were sent."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for key in list(self.selector.get_map().values()):
-            if key.fileobj is not sys.stdin:
-                key.fileobj.close() if hasattr(key.fileobj, "close") else os.close(key.fileobj)
-        self.selector.close()
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (fds[1], 1), (fds[2], 2)):
-            os.dup2(source, target)
-            os.close(source)
-        return socket.socket(fileno=fds[0])
-
-    def reap(self) -> None:
-        """Tell each child's grader how it ended, and end what the child left behind."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
-            owner = self.owners.pop(pid, None)
-            if owner:
-                with contextlib.suppress(OSError):
-                    os.killpg(pid, signal.SIGKILL)
-                self.tell(owner, pid=pid, status=os.waitstatus_to_exitcode(status))
-        self.end_orphans()
-
-    def end_orphans(self) -> None:
-        with contextlib.suppress(OSError):
-            children = Path("/proc/self/task", str(os.getpid()), "children").read_text()
-            for pid in set(map(int, children.split())) - set(self.owners):
-                os.kill(pid, signal.SIGKILL)
-
-    def finish(self) -> None:
-        """End every process that was started here, and remove the folder of the tests."""
-        self.end_all(None)
-        with contextlib.suppress(ChildProcessError):
-            for _ in range(400):
-                # What a child left in a session of its own is ours once the child has ended.
-                self.end_orphans()
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-                sleep(0.005)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def tell(self, connection: socket.socket, **message: int) -> None:
-        with contextlib.suppress(OSError):
-            connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def end_all(self, owner: socket.socket | None) -> None:
-        """End the children of one grader, or of all."""
-        for pid in [p for p, o in self.owners.items() if owner is None or o is owner]:
-            with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGKILL)
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def main() -> None:
-    """Begin as the arguments say."""
-    how, *rest = sys.argv[1:]
+def prepare() -> None:
+    """Import what learners import, before a learner's folder is where modules come from."""
     for name in PRELOADED:
         # A package that is missing is the learner's import error later, with its own sentence.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     with contextlib.suppress(ImportError, OSError):
         warm_up()
-    hosting()  # Before a learner's folder is where modules are imported from.
-    if how == "template":
-        import gc
+    hosting()
 
-        gc.collect()
-        gc.freeze()
-        channel = Template(*rest).serve()
-    else:
-        channel = spare(*rest)
+
+def begin(channel: socket.socket) -> None:
+    """Be a child, to the end of this process."""
     restrain()
     sys.argv[:] = [""]
     Child(channel).main()
 
 
 if __name__ == "__main__":
-    main()
+    prepare()
+    begin(spare(*sys.argv[1:]))

@@ -1,7 +1,8 @@
 """The grader's side of the processes that learners' code runs in: start, ask, listen, end.
 
 Each test has fresh ones. Where there is fork, a template process forks them within milliseconds;
-where there is not, a few are started ahead and wait. child.py is the other side.
+where there is not, a few are started ahead and wait. child.py
+and template.py are the other side.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ GARBLED = (
 HELD = "C code that your code called, such as a regular expression, has not returned."
 MUTE = "Its process does not answer: C code may keep it busy, or a signal has stopped it."
 CHILD = Path(__file__).with_name("child.py")
+TEMPLATE = Path(__file__).with_name("template.py")
 ADDRESS = "COURSE_TEMPLATE"  # the environment variable with the address of a running template
 # An interrupted import must not hold a grader up for long; a slow machine raises the patience.
 LONG = 8 * PATIENCE  # seconds for an answer from a child that has nothing else to do
@@ -315,8 +317,8 @@ def _environment() -> dict[str, str]:
     return environment.for_program(**ours)
 
 
-def _python(*args: str) -> list[str]:
-    return [sys.executable, "-P", str(CHILD), *args]
+def _python(script: Path, *args: str) -> list[str]:
+    return [sys.executable, "-P", str(script), *args]
 
 
 def _descendants(pid: int) -> list:
@@ -383,7 +385,7 @@ class Template:
             listener.listen(16)
             number = listener.fileno()
             self._process = subprocess.Popen(
-                _python("template", str(number), self.folder),
+                _python(TEMPLATE, str(number), self.folder),
                 stdin=subprocess.PIPE,
                 pass_fds=[number],
                 env=_environment(),
@@ -534,7 +536,7 @@ class Spares:
         while len(self._waiting) < count:
             token = secrets.token_hex(16)
             process = subprocess.Popen(
-                _python("spare", f"127.0.0.1:{port}", token),
+                _python(CHILD, f"127.0.0.1:{port}", token),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
