@@ -18,6 +18,14 @@ class WireLine(NamedTuple):
     what: str
 
 
+class Part(NamedTuple):
+    """A labelled part of a card. Code refers to its `key`; a learner reads its `label`."""
+
+    key: str
+    label: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Card:
     """What went wrong in a task, as data. `text()` returns what a learner reads.
@@ -50,27 +58,28 @@ class Card:
         width = max((len(line.who) for line in self.wire), default=0)
         lines = [self.sentence] if self.sentence else []
         lines += [f"{line.who:<{width}} {line.arrow} {line.what}" for line in self.wire]
-        lines += [f"{label}: {what}" for label, what in self.labelled()]
+        lines += [f"{part.label}: {part.text}" for part in self.labelled()]
         for name, text in self.printed:
             lines += [f"{name}:", *("    " + line for line in text.split("\n"))]
         return "\n".join(lines)
 
-    def labelled(self) -> Iterator[tuple[str, str]]:
-        """Yield the label and the text of each labelled part that isn't empty, in order."""
+    def labelled(self) -> Iterator[Part]:
+        """Yield each labelled part that isn't empty, in order."""
         if self.expected:
-            yield "expected", self.expected
+            yield Part("expected", "expected", self.expected)
         if self.got:
-            yield "got", self.got
+            yield Part("got", "got", self.got)
         if self.place:
             told = f" → {self.raised}" if self.raised else ""
             source = f"\n    {self.source}" if self.source else ""
-            yield "waiting at" if self.waits else "in your code", self.place + told + source
+            label = "waiting at" if self.waits else "in your code"
+            yield Part("place", label, self.place + told + source)
         elif self.raised:
-            yield "your code raised", self.raised
+            yield Part("raised", "your code raised", self.raised)
         if self.screenshot:
-            yield "screenshot", self.screenshot
+            yield Part("screenshot", "screenshot", self.screenshot)
         if self.next:
-            yield "next", self.next
+            yield Part("next", "next", self.next)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from course.learner.hints import Hint
 from course.learner.progress import Progress
 from course.learner.refusal import command
 from course.lesson.lessons import Lesson
-from course.report import Card, LessonResult, Report, Status, TaskResult, WireLine
+from course.report import Card, LessonResult, Part, Report, Status, TaskResult, WireLine
 
 WIDEST = 100  # columns; longer lines are hard to read
 WIDE = 200  # columns for two listings side by side
@@ -64,14 +64,8 @@ STYLES: dict[Status | None, str] = {
 # rich shows code on black by default, which is hard to read in a light terminal.
 _THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 _ARROWS = {"→": "blue", "←": "cyan", "✂": "red", "…": "dim"}
-_LABELS = {
-    "expected": "green",
-    "got": "red",
-    "in your code": "yellow",
-    "waiting at": "yellow",
-    "next": "bold",
-}
-
+# The styles of the labels, by the key of a card's part. A part without one may be left out.
+_LABELS = {"expected": "green", "got": "red", "place": "yellow", "next": "bold"}
 
 # The rank of a line of a card: labelled lines, their continuation lines, the wire.
 VITAL, MORE, WIRE = range(3)
@@ -179,8 +173,8 @@ class Painter:
             lines += self._ranked(self.wrapped(Text(" " * indent), self.text(sentence)), MORE)
         width = max((len(line.who) for line in card.wire), default=0)
         lines += [one for line in card.wire for one in self._wire_line(line, width, indent)]
-        for label, what in card.labelled():
-            lines += self._labelled(label, what, indent)
+        for part in card.labelled():
+            lines += self._labelled(part, indent)
         for name, text in card.printed:
             lines += self._ranked([self.text(" " * indent + f"{name}:")], MORE)
             for line in text.split("\n"):
@@ -200,10 +194,10 @@ class Painter:
         head = Text(" " * indent) + who + arrow
         return self._ranked(self.wrapped(head, self.text(line.what)), WIRE)
 
-    def _labelled(self, label: str, what: str, indent: int) -> list[CardLine]:
-        first, *more = what.split("\n")
-        head = Text(" " * indent) + self.text(f"{label}: ", _LABELS.get(label, ""))
-        rank = VITAL if label in _LABELS else MORE
+    def _labelled(self, part: Part, indent: int) -> list[CardLine]:
+        first, *more = part.text.split("\n")
+        head = Text(" " * indent) + self.text(f"{part.label}: ", _LABELS.get(part.key, ""))
+        rank = VITAL if part.key in _LABELS else MORE
         lines = self._ranked(self.wrapped(head, self.text(first), indent + 4), rank)
         for line in more:
             inner = len(line) - len(line.lstrip(" "))
@@ -261,8 +255,8 @@ class Painter:
 
     def _short_card(self, card: Card, indent: int) -> Text:
         """Return a card in one line: what was expected and what was received."""
-        parts = [f"{name}: {what}" for name, what in card.labelled() if name in ("expected", "got")]
-        told = [" ".join(part.split()) for part in parts] or [card.sentence]
+        parts = [part for part in card.labelled() if part.key in ("expected", "got")]
+        told = [" ".join(f"{x.label}: {x.text}".split()) for x in parts] or [card.sentence]
         line = Text(" " * indent)
         for number, part in enumerate(told, 1):
             piece = self.text(part, "dim")

@@ -11,7 +11,7 @@ from little_course import make_course
 from rich.text import Text
 
 from course.learner.hints import Hint
-from course.learner.paint import Painter, crop, make_console, printable
+from course.learner.paint import VITAL, Painter, crop, make_console, printable
 from course.learner.progress import Progress
 from course.learner.screen import View, frame
 from course.learner.solution import Pair, comparison
@@ -167,6 +167,22 @@ def test_a_report_without_unicode():
              blocked, 1 skipped
 """
     )
+
+
+def test_another_wording_of_labels_changes_neither_colours_nor_what_is_shown(monkeypatch):
+    tasks = [TaskResult(name, "", 1, "failed", CARD) for name in ("create", "read")]
+    painter, labelled = Painter(make_console(io.StringIO(), 100)), Card.labelled
+    before = painter.lesson(LessonResult("01_rest", "A board", tasks), None, False)
+    monkeypatch.setattr(
+        Card, "labelled", lambda card: (x._replace(label=x.label.upper()) for x in labelled(card))
+    )
+
+    after = painter.lesson(LessonResult("01_rest", "A board", tasks), None, False)
+
+    assert [line.spans for line in after] == [line.spans for line in before]
+    assert [line.plain.casefold() for line in after] == [line.plain.casefold() for line in before]
+    assert sum("EXPECTED: " in line.plain for line in after) == 2  # one of them in one line
+    assert [x.rank for x in painter.card(CARD, 4)].count(VITAL) == 4
 
 
 def test_a_lesson_that_passed_is_one_line():
