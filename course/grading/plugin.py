@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from course.grading import shape
-from course.grading.card import card
 from course.grading.children import Child, Nursery, Spares, Template, Trouble, can_fork
 from course.grading.expect import Unmet
+from course.grading.failure import card
 from course.grading.stage import Stage
 from course.grading.verdicts import Grading, add_notes, not_judged
 from course.grading.waiting import LASTING
