@@ -47,11 +47,21 @@ class Card:
     needs: tuple[str, ...] = ()  # tasks that must pass before this one is graded
 
     @classmethod
+    def blocked(cls, need: str) -> "Card":
+        """Return the card of a task that can't be graded until the task `need` has passed."""
+        return cls(f"It needs {need}, which has not passed yet.", needs=(need,))
+
+    @classmethod
     def from_dict(cls, data: dict) -> "Card":
         """Return the card from what `dataclasses.asdict` made of it, with or without JSON."""
         lines = tuple(WireLine(*line) for line in data["wire"])
         printed = tuple((name, text) for name, text in data["printed"])
         return cls(**{**data, "wire": lines, "printed": printed, "needs": tuple(data["needs"])})
+
+    @property
+    def blocker(self) -> str:
+        """Why the task is blocked, for its line in a list: "needs create"; or ""."""
+        return f"needs {', '.join(self.needs)}" if self.needs else ""
 
     def text(self) -> str:
         """Return the card as plain text, with a line for each part."""

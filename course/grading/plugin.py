@@ -19,7 +19,7 @@ from course.report import Card
 
 GRADINGS = pytest.StashKey[dict[str, Grading]]()
 STARTER = pytest.StashKey[object]()
-BLOCKED = pytest.StashKey[bool]()
+BLOCKED = pytest.StashKey[Card]()
 STAGE = pytest.StashKey[Stage]()
 
 
@@ -131,8 +131,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not run what could say nothing."""
     why = grading_of(item).blocked(task_of(item)) if is_graded(item) else None
     if why:
-        item.stash[BLOCKED] = True
-        pytest.skip(why.sentence)
+        item.stash[BLOCKED] = why
+        pytest.skip(why.text())
 
 
 @pytest.fixture
@@ -168,8 +168,8 @@ def verdict_on(item: pytest.Item, call: pytest.CallInfo, grading: Grading) -> tu
     if error is None:
         return "passed", Card()
     if isinstance(error, pytest.skip.Exception):
-        status = "blocked" if item.stash.get(BLOCKED, False) else "skipped"
-        return status, Card(error.msg)
+        why = item.stash.get(BLOCKED, None)
+        return ("blocked", why) if why else ("skipped", Card(error.msg))
     task_id = task_of(item)
     hint = f"python3 -m course hint {slug_of(item)[:2].lstrip('0')} {task_id}"
     if not isinstance(error, Unmet | Trouble) and stage:

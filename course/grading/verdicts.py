@@ -65,7 +65,7 @@ class Grading:
             return Card(f"Another test of {task_id} has said why.")
         for need in verdict.needs:
             if need in self.verdicts and not self.verdicts[need].passed:
-                return Card(f"It needs {need}, which has not passed yet.", needs=(need,))
+                return Card.blocked(need)
         return None
 
     def note(

@@ -222,9 +222,9 @@ class Painter:
         sign = self.text(f"  {self.signs.of(task.status)} ", style)
         left = sign + self.text(f"{task.id:<{column}}", "dim" if stale else _of_id(task.status))
         title = self.text(task.title, "dim" if stale or task.status == "blocked" else "")
-        waits = f"  needs {', '.join(task.card.needs)}" if task.card.needs else ""
+        blocker = f"  {task.card.blocker}" if task.card.blocker else ""
         points = self.text(f"{task.earned}/{task.points}", style)
-        return left, title, self.text(waits, "dim" if stale else "yellow"), points
+        return left, title, self.text(blocker, "dim" if stale else "yellow"), points
 
     def lesson(self, result: LessonResult, cards: int | None, verbose: bool) -> list[Text]:
         """Return a lesson's verdict: one line if it passed, else its tasks and cards.
@@ -241,7 +241,7 @@ class Painter:
         shown, left_out, shortened, failed = 0, 0, 0, False
         for task in result.tasks:
             lines += self.task(task, column)
-            if task.message and task.status != "passed" and not task.card.needs:
+            if task.message and task.status != "passed" and not task.card.blocker:
                 if cards is not None and shown >= cards:
                     left_out += 1
                 elif failed and task.status == "failed" and not verbose:

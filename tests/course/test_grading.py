@@ -51,6 +51,7 @@ def four(number): return 4
 """
 GRADE = """
 import json, sys
+from dataclasses import asdict
 from pathlib import Path
 from course.grading.engine import Engine, Job
 
@@ -58,7 +59,8 @@ with Engine(["01_tiny"]) as engine:
     for folder in sys.argv[2:]:
         job = Job("01_tiny", Path(folder), verbose=sys.argv[1] == "verbose")
         for task in engine.grade([job], seed=5)[0].tasks:
-            print(json.dumps([task.id, task.status, task.earned, task.message]))
+            card = asdict(task.card) if sys.argv[1] == "cards" else task.message
+            print(json.dumps([task.id, task.status, task.earned, card]))
 """
 
 
@@ -290,10 +292,12 @@ def test_a_test_that_began_ahead_counts_for_nothing_if_its_need_fails(tree):
 def test_without_fork_all_is_the_same(tree):
     answer(tree, "return 2", "return 3")
 
-    with_fork = grade(tree, "solutions/01_tiny", "lessons/01_tiny")
-    without = grade(tree, "solutions/01_tiny", "lessons/01_tiny", COURSE_NO_FORK="1")
+    folders = ("solutions/01_tiny", "lessons/01_tiny")
+    with_fork = grade(tree, *folders, how="cards")
+    without = grade(tree, *folders, how="cards", COURSE_NO_FORK="1")
 
     assert without == with_fork
+    assert with_fork["three"][2]["needs"] == ["two"]
 
 
 def test_plain_pytest_grades_the_lessons_and_another_folder_by_its_option(tree):

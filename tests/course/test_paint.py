@@ -38,7 +38,7 @@ CARD = Card(
     next="python3 -m course hint 1 create",
 )
 
-NEEDS = Card("It needs create, which has not passed yet.", needs=("create",))
+NEEDS = Card.blocked("create")
 ENDED = Card("The grader ended before it could judge this.")
 LACKS = Card("No browser was found here. Install Chromium.")
 LONG = "A posted message is kept and gets an address of its own, which is told"
