@@ -83,16 +83,8 @@ class Driver:
         self._loop.close()
 
 
-def running(back_forward_cache: bool) -> tuple["Driver", object]:
-    """Return this process's driver and a running browser. Skips the test if none is installed.
-
-    Chromium's headless shell opens a page in a third of the time, so it is used if it is installed
-    and the test doesn't need the back-forward cache, which the shell lacks.
-    """
-    full = needs.browser()
-    where = (not back_forward_cache and needs.headless_shell()) or full.where
-    if not where:
-        pytest.skip(f"No browser was found here. {full.advice}")
+def running(where: str) -> tuple["Driver", object]:
+    """Return this process's driver and the running browser. Skips the test if it doesn't start."""
     if _drivers:
         with contextlib.suppress(Error):
             return _drivers[0], _drivers[0].browser(where)
@@ -104,7 +96,7 @@ def running(back_forward_cache: bool) -> tuple["Driver", object]:
         return driver, driver.browser(where)
     except Error as error:
         said = _first_line(error)
-        pytest.skip(f"{where} does not start here: {said} {full.advice}")
+        pytest.skip(f"{where} does not start here: {said} {needs.browser().advice}")
 
 
 class Browser:
@@ -114,7 +106,9 @@ class Browser:
         self._stage, self._back_forward_cache = stage, back_forward_cache
 
     def __enter__(self) -> "Browser":
-        self._driver, browser = running(self._back_forward_cache)
+        # Chromium's headless shell opens a page in a third of the time, but lacks this cache.
+        shell = "" if self._back_forward_cache else needs.headless_shell()
+        self._driver, browser = running(shell or self._stage.need("browser"))
         fresh = browser.new_context(viewport=SIZE, reduced_motion="reduce")
         self._context = self._driver.do(fresh)
         return self

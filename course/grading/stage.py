@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from course.grading.children import KEPT, Child, Trouble, start_fresh
 from course.grading.expect import Unmet, counted, in_json, shown
 from course.grading.http import Client
 from course.grading.transcript import Wire
 from course.grading.waiting import PATIENCE, SECONDS, eventually
+from course.lesson import needs
 
 if TYPE_CHECKING:
     from course.grading.browser import Browser
@@ -56,6 +59,17 @@ class Stage:
         child = self.child(fresh)
         port = child.ask("serve", "starting your app", module="app", config=config, port=port)
         return Server(self, child, port)
+
+    def need(self, name: str) -> str:
+        """Return the path of a program that the test needs, such as "redis".
+
+        `name` is one of FINDERS in lesson/needs.py. Skips the test, with the finder's advice, if
+        this machine doesn't have the program.
+        """
+        found = needs.FINDERS[name]()
+        if not found.where:
+            pytest.skip(f"No {name} was found here. {found.advice}")
+        return found.where
 
     def browser(self, back_forward_cache: bool = False) -> "Browser":
         """Start a real browser, with its back-forward cache if a test is about that.

@@ -1,7 +1,7 @@
 """Find what a lesson may need besides the packages in requirements.txt, such as a browser.
 
-A page's front matter names it: `needs: [browser]`. The doctor reports it for each lesson. If it
-is missing, a test that asks for it is skipped with the advice given here.
+A page's front matter names it: `needs: [browser]`. The doctor reports it for each lesson. A test
+asks for it by `stage.need("browser")`, and is skipped with the advice given here if it is missing.
 """
 
 import shutil
@@ -50,3 +50,9 @@ def headless_shell() -> str:
 
 
 FINDERS: dict[str, Callable[[], Found]] = {"browser": browser}
+
+
+def find(name: str) -> Found:
+    """Find a need by its name. It isn't found if no finder has this name."""
+    unknown = Found("", f"The course has no way to find {name}.")
+    return FINDERS.get(name, lambda: unknown)()

@@ -331,6 +331,33 @@ def test_the_seed_says_what_the_random_data_is(tree):
     assert got[0] == got[1] != got[2]
 
 
+NEEDS = """
+from course.grading import expect, task
+from course.lesson import needs
+
+needs.FINDERS["redis"] = lambda: needs.Found({where!r}, "Install Redis.")
+
+
+@task("need", "It needs Redis")
+def test_need(stage):
+    expect(stage.need("redis") == "/bin/redis", "its path", "another")
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("/bin/redis", ["passed", 1, ""]),
+        ("", ["skipped", 0, "No redis was found here. Install Redis."]),
+    ],
+)
+def test_a_test_is_skipped_if_this_machine_lacks_what_it_needs(tree, where, found):
+    (tree / "tests" / "test_01_tiny.py").write_text(NEEDS.format(where=where), "utf-8")
+    answer(tree)
+
+    assert grade(tree)["need"] == found
+
+
 LINES = """
 from course.grading import task
 
