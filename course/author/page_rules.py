@@ -4,6 +4,7 @@ A lesson's page, `docs/lessons/NN_slug.md`:
 
     ---
     description: What the reader can do after the lesson.
+    needs: [browser]  (Only if the lesson needs more than the packages, as in lesson/needs.py.)
     ---
     # 8. Title
     ## Goal
@@ -32,6 +33,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from course.author.lesson_view import Refusal, View, code_lines, read
+from course.lesson import needs
 from course.lesson.page import Box, Fence, Heading, Page
 from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
 
@@ -91,6 +93,21 @@ def top(view: View) -> Iterator[Refusal]:
         wanted = f"# {number}{bare}"
         text = f"the title doesn't begin with the lesson's number. Write `{wanted}`."
         yield Refusal(path, titles[0].line, text)
+
+
+def needed(view: View) -> Iterator[Refusal]:
+    """What the page's `needs` names can be found on a machine."""
+    for name in view.lesson.needs:
+        if name not in needs.FINDERS:
+            known = ", ".join(sorted(needs.FINDERS))
+            text = (
+                f"no finder is called {name!r}, only {known}. "
+                "Add one to FINDERS in course/lesson/needs.py, or fix `needs`."
+            )
+            yield Refusal(view.lesson.page, 0, text)
+    if "needs" in view.page.front and not view.lesson.needs:
+        text = "`needs` names nothing. Write it in one line, such as `needs: [browser]`."
+        yield Refusal(view.lesson.page, 0, text)
 
 
 def ritual(view: View) -> Iterator[Refusal]:
@@ -372,5 +389,5 @@ def _numbered(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(read(path).split("\n"), 1))
 
 
-LESSON_PAGE_RULES = (top, ritual, headings, hints, solutions)
+LESSON_PAGE_RULES = (top, needed, ritual, headings, hints, solutions)
 PAGE_RULES = (listings, snippets, words)

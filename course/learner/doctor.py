@@ -216,7 +216,7 @@ def headless_shell() -> Finding:
 
 def needs_of(lesson: Lesson) -> Finding:
     """Check that this machine has what the lesson needs besides the packages."""
-    looked = {need: needs.FINDERS[need]() for need in lesson.needs}
+    looked = {need: needs.find(need) for need in lesson.needs}
     if not looked:
         return Finding("passed", lesson.slug, "needs nothing else")
     said = [

@@ -102,3 +102,13 @@ def test_the_needs_of_a_lesson_are_reported(tmp_path, monkeypatch):
     assert finding.status == "skipped"
     assert finding.what == "redis: /usr/bin/redis-server, no nginx found"
     assert finding.advice == "Install nginx."
+
+
+def test_a_need_that_the_course_cannot_find_is_reported(tmp_path):
+    write(tmp_path / "docs/lessons/13_scale.md", "---\nneeds: [rediss]\n---\n")
+
+    finding = doctor.needs_of(Lesson("13_scale", tmp_path))
+
+    assert finding.status == "skipped"
+    assert finding.what == "no rediss found"
+    assert finding.advice == "The course has no way to find rediss."

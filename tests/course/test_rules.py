@@ -841,6 +841,26 @@ def test_a_pages_front_matter_can_raise_its_limits(root):
     assert check(root) == []
 
 
+def test_each_need_of_a_lesson_has_a_finder(root):
+    change(
+        root, "docs/lessons/01_hello.md", "description:", "needs: [browser, rediss]\ndescription:"
+    )
+
+    assert check(root) == [
+        "docs/lessons/01_hello.md: no finder is called 'rediss', only browser. "
+        "Add one to FINDERS in course/lesson/needs.py, or fix `needs`."
+    ]
+
+
+def test_needs_are_written_in_one_line(root):
+    change(root, "docs/lessons/01_hello.md", "description:", "needs:\n  - browser\ndescription:")
+
+    assert check(root) == [
+        "docs/lessons/01_hello.md: `needs` names nothing. "
+        "Write it in one line, such as `needs: [browser]`."
+    ]
+
+
 def test_a_lesson_has_eight_wrong_answers_and_four_right_ones_and_one_for_each_task(root):
     write(root / "tests/answers/01_hello.toml", "")
 
