@@ -79,6 +79,11 @@ class View:
         """The page, or an empty one if the file is missing."""
         return self.lesson.read_page()
 
+    def limit(self, name: str, usual: int) -> int:
+        """Return the limit that the page's front matter sets, or the usual one."""
+        given = self.page.front.get(name, "")
+        return int(given) if given.isdecimal() else usual
+
     def earlier(self, name: str) -> "View | None":
         """Return the nearest earlier lesson whose solution has a file of this name."""
         view = self.before

@@ -21,6 +21,9 @@ A lesson's page, `docs/lessons/NN_slug.md`:
     ## What changed
     ## Next
 
+A page has at most 2,200 words outside code and closed boxes, and 8 tasks, unless its front matter
+says otherwise, such as `words: 2500`.
+
 On every page, a heading is unique on the site, except for the six H2 headings above. An answer is
 only shown in a closed Solution. Code is included from a file by `--8<-- "path:region"`, in a block
 of at most 20 lines with the file's name as its title. A page never refers to line numbers, requests
@@ -39,12 +42,14 @@ from course.lesson.regions import COMMENTS, MarkerError, Region, regions, withou
 
 RITUAL = ("Goal", "See the problem", "Your task", "Check", "What changed", "Next")
 HINTS = ("A nudge", "A pointer", "Nearly there")
+WORDS, TASKS = 2200, 8  # the limits of a lesson, unless its page sets others
 BLOCK_LINES = 20
 # Code in these languages must be included from a file. Any other block is output.
 CODE = {"python", "py", "python3", "js", "javascript", "html", "css", "jinja", "html+jinja"}
 # A shorter line, such as `else:`, is too common to give an answer away.
 TELLING = 10  # characters
 
+_WORD = re.compile(r"\S*\w\S*")
 _WORDS = re.compile(r"\b(simply|just|easy|easily)\b", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*-+8<-+ +([\"'])(?P<path>[^\"':]*)(?::(?P<part>[^\"']*))?\1\s*")
 _INCLUDE_START = re.compile(r"\s*-+8<-+")
@@ -108,6 +113,23 @@ def needed(view: View) -> Iterator[Refusal]:
     if "needs" in view.page.front and not view.lesson.needs:
         text = "`needs` names nothing. Write it in one line, such as `needs: [browser]`."
         yield Refusal(view.lesson.page, 0, text)
+
+
+def length(view: View) -> Iterator[Refusal]:
+    """A page is short: it has few tasks, and few words outside code and closed boxes."""
+    page = view.page
+    closed = {
+        number
+        for box in page.boxes
+        if box.sign == "???"
+        for number in range(box.line, box.last + 1)
+    }
+    words = sum(len(_WORD.findall(line)) for number, line in page.prose if number not in closed)
+    for name, count, usual in (("words", words, WORDS), ("tasks", len(view.tasks), TASKS)):
+        if count > (most := view.limit(name, usual)):
+            advice = f"Move a part elsewhere, or set `{name}: {count}` in its front matter."
+            text = f"it has {count} {name}; the limit is {most}. {advice}"
+            yield Refusal(view.lesson.page, 0, text)
 
 
 def ritual(view: View) -> Iterator[Refusal]:
@@ -389,5 +411,5 @@ def _numbered(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(read(path).split("\n"), 1))
 
 
-LESSON_PAGE_RULES = (top, needed, ritual, headings, hints, solutions)
+LESSON_PAGE_RULES = (top, needed, length, ritual, headings, hints, solutions)
 PAGE_RULES = (listings, snippets, words)

@@ -32,10 +32,9 @@ from course.lesson.lessons import SLUG, Lesson, task_decorators
 from course.lesson.regions import COMMENTS, MarkerError, Region, regions, without_markers
 
 APP_LINES, FUNCTION_LINES = 120, 25
-# The limits of a lesson. Its page's front matter can set others, such as `answer_lines: 150`.
-LIMITS = {"answer_lines": 40, "todos": 6, "tasks": 8, "words": 2200}
+# The limits of a lesson, unless its page's front matter sets others, such as `answer_lines: 150`.
+ANSWER_LINES, TODOS = 40, 6
 WRONG, RIGHT = 8, 4
-_WORD = re.compile(r"\S*\w\S*")
 START_SECONDS = 120.0
 
 # The trees in which a slug has a file or folder: the tree, a pattern, and what surrounds the slug.
@@ -266,7 +265,7 @@ def todos(view: View) -> Iterator[Refusal]:
         for text in _todo_problems(region, view, names):
             yield Refusal(view.files[region.file], region.first, text)
         names.add(region.name)
-    most = _limit(view, "todos")
+    most = view.limit("todos", TODOS)
     if view.files and not 1 <= len(view.todos) <= most:
         count = len(view.todos)
         text = f"it has {count} TODOs. Give 1 to {most} regions a sentence."
@@ -331,32 +330,6 @@ def _program(text: str, suffix: str) -> object:
     return [" ".join(line.split()) for line in code_lines(text)]
 
 
-def _limit(view: View, name: str) -> int:
-    """Return the lesson's limit of this name."""
-    given = view.page.front.get(name, "")
-    return int(given) if given.isdecimal() else LIMITS[name]
-
-
-def load(view: View) -> Iterator[Refusal]:
-    """A page is short: it has few tasks, and few words outside code and closed boxes."""
-    page = view.page
-    closed = {
-        number
-        for box in page.boxes
-        if box.sign == "???"
-        for number in range(box.line, box.last + 1)
-    }
-    counts = {
-        "words": sum(len(_WORD.findall(line)) for n, line in page.prose if n not in closed),
-        "tasks": len(view.tasks),
-    }
-    for name, count in counts.items():
-        if count > (most := _limit(view, name)):
-            advice = f"Move a part elsewhere, or set `{name}: {count}` in its front matter."
-            text = f"it has {count} {name}; the limit is {most}. {advice}"
-            yield Refusal(view.lesson.page, 0, text)
-
-
 def sizes(view: View) -> Iterator[Refusal]:
     """A lesson's code is short."""
     length = len(without_markers(view.code.get("app.py", ""), ".py").rstrip("\n").split("\n"))
@@ -364,7 +337,7 @@ def sizes(view: View) -> Iterator[Refusal]:
         text = f"it has {length} lines; the limit is {APP_LINES}. Move a part to another module."
         yield Refusal(view.files["app.py"], 0, text)
     answer = sum(len(code_lines(region.body)) for region in view.todos)
-    most = _limit(view, "answer_lines")
+    most = view.limit("answer_lines", ANSWER_LINES)
     if answer > most:
         text = f"its answers have {answer} lines; the limit is {most}. Give more code."
         yield Refusal(view.lesson.solution, 0, text)
@@ -453,4 +426,4 @@ def _answer_problems(entry: dict, fields: set[str], view: View) -> Iterator[str]
 
 
 TREE_RULES = (spelling, homes, numbers, starters, starting)
-LESSON_RULES = (tasks, markers, todos, stray_todos, carried, asked_twice, sizes, load, answers)
+LESSON_RULES = (tasks, markers, todos, stray_todos, carried, asked_twice, sizes, answers)
