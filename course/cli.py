@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from course.lesson.lessons import ROOT, Lesson, UnknownLesson, find, lessons
+from course.report import FORMATS
 
 
 def main() -> int:
@@ -163,12 +164,20 @@ def _check(found: list[Lesson], **options: object) -> int:
     return check(Request(found, ROOT, **options), say)
 
 
+def _report_options(command):
+    """Add an option for each format of a report, such as `--json FILE`."""
+    for known in reversed(FORMATS):
+        text = f"Write a {known.shown} report; - is stdout."
+        option = click.option(f"--{known.name}", type=Path, metavar="FILE", help=text)
+        command = option(command)
+    return command
+
+
 @course.command()
 @click.argument("names", nargs=-1, metavar="[LESSON...]")
 @click.option("--all", "every", is_flag=True, help="Check every lesson.")
 @click.option("--from", "source", type=Path, metavar="DIR", help="Grade DIR instead of lessons/.")
-@click.option("--json", type=Path, metavar="FILE", help="Write a JSON report; - is stdout.")
-@click.option("--junit", type=Path, metavar="FILE", help="Write a JUnit XML report; - is stdout.")
+@_report_options
 @click.option("--seed", type=int, metavar="N", help="Repeat the random data of an earlier check.")
 @click.option("--verbose", is_flag=True, help="Show every card and everything recorded.")
 def check(names: tuple[str, ...], every: bool, source: Path | None, **options: object) -> int:
@@ -190,7 +199,8 @@ def check(names: tuple[str, ...], every: bool, source: Path | None, **options: o
         found = _named(names)
     else:
         found = [_current()]
-    return _check(found, source=source, **options)
+    reports = {known.name: path for known in FORMATS if (path := options.pop(known.name))}
+    return _check(found, source=source, reports=reports, **options)
 
 
 @course.command()

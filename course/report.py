@@ -1,10 +1,9 @@
 """The results of a check, and their exports to JSON and JUnit XML."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
-from xml.etree import ElementTree
 
 Status = Literal["passed", "failed", "blocked", "error", "skipped"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -214,6 +213,8 @@ def as_json(report: Report) -> bytes:
 
 def as_junit(report: Report) -> bytes:
     """Return the report as JUnit XML, in UTF-8: a suite for each lesson, a case for each task."""
+    from xml.etree import ElementTree  # Here, since the command line imports this module.
+
     # A blocked task wasn't graded and earns nothing. JUnit calls that skipped.
     elements = {"failed": "failure", "error": "error", "blocked": "skipped", "skipped": "skipped"}
     root = ElementTree.Element("testsuites", name="beyond-rest")
@@ -250,3 +251,18 @@ def _xml_text(text: str) -> str:
         for c in text
         if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
     )
+
+
+class Format(NamedTuple):
+    """A format for reports. `name` is that of the option of `check`, `shown` that of the format."""
+
+    name: str
+    shown: str
+    export: Callable[[Report], bytes]
+
+
+# The command line, the refusals and the exports of `check` read this table.
+FORMATS = (
+    Format("json", "JSON", as_json),
+    Format("junit", "JUnit XML", as_junit),
+)

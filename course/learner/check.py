@@ -7,26 +7,29 @@ import os
 import random
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from course.learner.refusal import Refusal
 from course.lesson import intact
 from course.lesson.lessons import Lesson, lessons, pictures
+from course.report import FORMATS, Card, LessonResult, Report, TaskResult
 
 STDOUT = Path("-")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to grade, and where to write the results. `source` contains the lessons' folders."""
+    """What to grade, and where to write the results. `source` contains the lessons' folders.
+
+    `reports` has the file for each format, by the names in `report.FORMATS`.
+    """
 
     lessons: list[Lesson]
     root: Path
     source: Path | None = None  # None is the learner's `lessons/`, whose progress is saved.
-    json: Path | None = None
-    junit: Path | None = None
+    reports: dict[str, Path] = field(default_factory=dict)
     seed: int | None = None
     verbose: bool = False
 
@@ -37,8 +40,8 @@ class Request:
     @property
     def pictures(self) -> Path:
         """The folder for screenshots: beside the report, if one is written."""
-        reports = [path for path in (self.json, self.junit) if path and path != STDOUT]
-        return reports[0].parent if reports else pictures(self.root)
+        files = [path for path in self.reports.values() if path != STDOUT]
+        return files[0].parent if files else pictures(self.root)
 
 
 def lessons_in(source: Path, root: Path) -> list[Lesson]:
@@ -66,12 +69,8 @@ def check(request: Request, say) -> int:
 
     It calls `say` with further notes. Raises Refusal if a report can't be written.
     """
-    targets = [path for path in (request.json, request.junit) if path]
-    for path in targets:
-        _require_writable(path)
-    if targets.count(STDOUT) > 1:
-        raise Refusal("Only one of --json and --junit can write to stdout (-).")
-    out = sys.stderr if STDOUT in targets else sys.stdout
+    _require_writable(request.reports)
+    out = sys.stderr if STDOUT in request.reports.values() else sys.stdout
     line = Working(out, _named(request.lessons))
     try:
         report = _grade(request, line)
@@ -111,7 +110,7 @@ class Working:
         self._out.flush()
 
 
-def _grade(request: Request, line: Working):
+def _grade(request: Request, line: Working) -> Report:
     """Return the report on all the lessons, in order."""
     from course.grading.engine import Engine, Finished, Job
 
@@ -141,17 +140,13 @@ def _import_ahead() -> None:
     import course.learner.paint  # noqa: F401
 
 
-def _report(request: Request, seed: int, results: dict):
-    from course.report import Report
-
+def _report(request: Request, seed: int, results: dict[str, LessonResult]) -> Report:
     found = [results.get(x.slug) or _missing(x, request.folder(x)) for x in request.lessons]
     return Report(seed, found)
 
 
-def _missing(lesson: Lesson, folder: Path):
+def _missing(lesson: Lesson, folder: Path) -> LessonResult:
     """Return the verdict on a lesson without a folder: no task has passed."""
-    from course.report import Card, LessonResult, TaskResult
-
     card = Card("The folder is missing.")
     tasks = [TaskResult(t.id, t.title, t.points, "error", card) for t in lesson.tasks]
     note = f"{folder} doesn't exist."
@@ -160,7 +155,7 @@ def _missing(lesson: Lesson, folder: Path):
     return LessonResult(lesson.slug, lesson.title, tasks, 0.0, [note])
 
 
-def _show(report, request: Request, out: TextIO, say) -> None:
+def _show(report: Report, request: Request, out: TextIO, say) -> None:
     """Print the verdicts; save those of the learner's own folders, and name the next lesson."""
     from course.learner.paint import Painter, make_console
 
@@ -174,7 +169,7 @@ def _show(report, request: Request, out: TextIO, say) -> None:
             painter.console.print(painter.text(next_line, "dim"), soft_wrap=True)
 
 
-def _keep(report, request: Request, say) -> Lesson | None:
+def _keep(report: Report, request: Request, say) -> Lesson | None:
     """Save what passed. Returns the next lesson if the one that was checked is complete."""
     from course.learner.progress import Progress
 
@@ -189,29 +184,48 @@ def _keep(report, request: Request, say) -> Lesson | None:
     return progress.finish(request.lessons[0], lessons(request.root))
 
 
-def _require_writable(path: Path) -> None:
-    """Raise Refusal if the report couldn't be written, before anything is graded."""
-    if path == STDOUT:
-        return
-    if path.is_dir():
-        raise Refusal(f"{path} is a folder. Name the file to write the report to.")
-    if not path.parent.is_dir():
-        raise Refusal(f"{path} can't be written: the folder {path.parent} doesn't exist.")
+def _require_writable(reports: dict[str, Path]) -> None:
+    """Raise Refusal if a report couldn't be written, before anything is graded."""
+    options: dict[Path, str] = {}
+    for name, path in reports.items():
+        if path in options:
+            where = "stdout (-)" if path == STDOUT else path
+            raise Refusal(f"Only one of {options[path]} and --{name} can write to {where}.")
+        options[path] = f"--{name}"
+        if path != STDOUT:
+            _try(path)
 
 
-def _export(report, request: Request) -> None:
-    """Write the requested reports."""
-    from course.report import as_json, as_junit
-
+def _try(path: Path) -> None:
+    """Raise Refusal if the file couldn't be written. It is left as it is."""
     try:
-        if request.json:
-            _write(request.json, as_json(report))
-        if request.junit:
-            _write(request.junit, as_junit(report))
+        if path.is_dir():
+            raise Refusal(f"{path} is a folder. Name the file to write the report to.")
+        if not path.parent.is_dir():
+            raise Refusal(f"{path} can't be written: the folder {path.parent} doesn't exist.")
+        new = not os.path.lexists(path)
+        if new or path.is_file():  # Opening a pipe could end what reads it.
+            path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> Refusal:
+    return Refusal(f"{error.filename} can't be written: {error.strerror}.")
+
+
+def _export(report: Report, request: Request) -> None:
+    """Write the requested reports."""
+    try:
+        for known in FORMATS:
+            if known.name in request.reports:
+                _write(request.reports[known.name], known.export(report))
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Refusal(f"{error.filename} can't be written: {error.strerror}.") from None
+        raise _unwritable(error) from None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -23,7 +23,9 @@ from course.grading import engine
 from course.learner import site
 from course.lesson import lessons
 from course.lesson.lessons import ROOT
-from course.report import Card, LessonResult, TaskResult
+from course.report import FORMATS, Card, LessonResult, TaskResult
+
+PARSERS = {"json": json.loads, "junit": ElementTree.fromstring}
 
 
 class FakeEngine:
@@ -191,35 +193,69 @@ def test_the_report_is_written_as_json_and_junit(run, tmp_path):
     assert len(ElementTree.parse(tmp_path / "r.xml").findall(".//testcase")) == 3
 
 
-@pytest.mark.parametrize("option", ["--json", "--junit"])
-def test_with_a_report_on_stdout_other_output_goes_to_stderr(run, option):
-    found = run("check", "1", option, "-")
+@pytest.mark.parametrize("name", [known.name for known in FORMATS])
+def test_with_a_report_on_stdout_other_output_goes_to_stderr(run, name):
+    found = run("check", "1", f"--{name}", "-")
 
-    parse = json.loads if option == "--json" else ElementTree.fromstring
-    assert parse(found.out) is not None
+    assert PARSERS[name](found.out) is not None
     assert found.err.startswith("Checking 01_rest.\n")
 
 
-@pytest.mark.parametrize("option", ["--json", "--junit"])
-def test_a_report_on_stdout_is_utf_8_whatever_the_terminals_encoding(tmp_path, option):
+@pytest.mark.parametrize("name", [known.name for known in FORMATS])
+def test_a_report_on_stdout_is_utf_8_whatever_the_terminals_encoding(tmp_path, name):
     shutil.copytree(ROOT / "lessons" / "01_rest", tmp_path / "01_rest")
     app = tmp_path / "01_rest" / "app.py"
     app.write_text(f"raise RuntimeError('Zoë → \\U0001f600')\n{app.read_text('utf-8')}", "utf-8")
-    command = [sys.executable, "-m", "course", "check", "--from", str(tmp_path), option, "-"]
+    command = [sys.executable, "-m", "course", "check", "--from", str(tmp_path), f"--{name}", "-"]
     env = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
 
     out = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False).stdout
 
     assert "Zoë → 😀" in out.decode("utf-8")
-    assert (json.loads if option == "--json" else ElementTree.fromstring)(out) is not None
+    assert PARSERS[name](out) is not None
 
 
-@pytest.mark.parametrize("place", ["", "nowhere/r.json"])
-def test_a_report_that_cannot_be_written_is_refused_before_the_check(run, tmp_path, place):
-    found = run("check", "1", "--json", tmp_path / place)
+@pytest.mark.parametrize("name", [known.name for known in FORMATS])
+@pytest.mark.parametrize(
+    "place", ["", "nowhere/report", "x" * 300, "lessons/01_rest/app.py/report"]
+)
+def test_a_report_that_cannot_be_written_is_refused_before_the_check(run, tmp_path, name, place):
+    found = run("check", "1", f"--{name}", tmp_path / place)
 
     assert (found.status, found.out) == (2, "")
     assert str(tmp_path) in found.err
+
+
+def test_a_report_that_may_not_be_written_is_refused_before_the_check(run, tmp_path, monkeypatch):
+    def refuse(path: Path, mode: str = "r", *rest: object, **options: object):
+        if mode == "ab":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, mode, *rest, **options)
+
+    real = Path.open
+    monkeypatch.setattr(Path, "open", refuse)
+
+    found = run("check", "1", "--json", tmp_path / "r.json")
+
+    said = f"{tmp_path / 'r.json'} can't be written: Permission denied.\n"
+    assert found == Run(2, "", said)
+
+
+def test_two_reports_cannot_have_one_file(run, tmp_path):
+    on_stdout = run("check", "1", "--json", "-", "--junit", "-")
+    in_a_file = run("check", "1", "--json", tmp_path / "r", "--junit", tmp_path / "r")
+
+    said = "Only one of --json and --junit can write to"
+    assert on_stdout == Run(2, "", f"{said} stdout (-).\n")
+    assert in_a_file == Run(2, "", f"{said} {tmp_path / 'r'}.\n")
+
+
+def test_a_check_that_crashes_leaves_no_report_behind(run, tmp_path):
+    write(tmp_path / "lessons/01_rest/app.py", "crash")
+
+    run("check", "1", "--json", tmp_path / "r.json")
+
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_all_cannot_be_combined_with_a_name(run):
