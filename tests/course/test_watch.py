@@ -17,6 +17,8 @@ import watchfiles
 
 from course.grading.waiting import PATIENCE
 from course.learner import keyboard, saves
+from course.learner.keys import BINDINGS
+from course.learner.watch import Watch
 from course.lesson.lessons import ROOT, Lesson
 from course.lesson.regions import replace, without_markers
 from course.lesson.starter import starter_files
@@ -429,3 +431,19 @@ def test_without_events_the_files_are_polled(folder, monkeypatch):
 )
 def test_a_terminals_input_is_split_into_keys(sent, names):
     assert keyboard.split(sent) == names
+
+
+@pytest.mark.parametrize("mode", BINDINGS)
+def test_each_key_has_a_method(mode):
+    missing = [x.does for x in BINDINGS[mode] if not callable(getattr(Watch, f"_{x.does}", None))]
+
+    assert missing == []
+
+
+def test_each_key_of_the_footer_is_documented():
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    documented = re.findall(r"^\| <kbd>(\S+)</kbd>", page, re.MULTILINE)
+
+    shown = [x.shown.partition(" ")[0] for x in BINDINGS["tasks"] if x.shown]
+
+    assert [key for key in documented if key in shown] == shown
