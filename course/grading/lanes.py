@@ -6,7 +6,6 @@ Most tests wait for something, so that even one core has time for several. Only 
 import contextlib
 import json
 import os
-import select
 import selectors
 import signal
 import time
@@ -27,7 +26,6 @@ from course.report import Card
 # then be in its own way.
 TAKEN = ("Address already in use", "Only one usage of each socket address")
 
-IDLE = 60.0  # seconds without a test, after which a lane ends its browser
 PLACE = pytest.StashKey[int]()  # of a test among all that this process has collected
 
 
@@ -127,7 +125,7 @@ def _serve(items: list, starter, commands: int, reports: int) -> None:
         while data:
             data = data[os.write(reports, data) :]
 
-    while line := _command(commands):
+    for line in os.fdopen(commands):
         test, seed, verbose, *folders = json.loads(line)
         folder, pictures = (path and Path(path) for path in folders)
         reporter = Reporter(folder, seed, starter.start, verbose, pictures, tell)
@@ -135,19 +133,6 @@ def _serve(items: list, starter, commands: int, reports: int) -> None:
         tell({"done": True, "notes": reporter.notes})
     LASTING.close()
     starter.close()
-
-
-def _command(commands: int) -> bytes:
-    """Return the next line; nothing at the end. What costs memory ends while none comes."""
-    line = b""
-    while not line.endswith(b"\n"):
-        if not select.select([commands], [], [], IDLE)[0]:
-            LASTING.close()
-        data = os.read(commands, 65536)
-        if not data:
-            return b""
-        line += data
-    return line
 
 
 def _is_long(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ job is done by a copy of it; where there is not, it does one job, and another is
 import functools
 import json
 import os
+import select
 import sys
 import traceback
 from dataclasses import asdict
@@ -24,6 +25,8 @@ CORES = os.cpu_count() or 1
 # Tests wait more than they work, unless they are marked as busy.
 LANES = max(CORES, min(4 * CORES, 16))
 
+IDLE = 60.0  # seconds without a job, after which the lanes end
+
 # The plugins of pytest that a grader has no use for: each costs a little at every start.
 UNUSED = ["cacheprovider", "terminal", "junitxml", "pastebin", "logging", "faulthandler", "doctest"]
 
@@ -35,6 +38,7 @@ class Loop:
         self._out = out
         self._broken: dict[str, str] = {}  # why the tests of a lesson can't be collected, by slug
         self._lanes: list[lanes.Lane] = []  # with nothing to do, until a job has them
+        self._keeps_lanes = False  # whether they are kept for the next job
 
     def pytest_exception_interact(self, node: pytest.Collector, call: pytest.CallInfo) -> None:
         """Note a test file that can't be imported: only its own lesson isn't graded."""
@@ -52,7 +56,7 @@ class Loop:
         self.send(event="ready")
         for place, item in enumerate(session.items):
             item.stash[lanes.PLACE] = place
-        while line := _line():
+        while line := self.next_line():
             job = json.loads(line)
             if not can_fork():
                 self.do(session, job, self.chosen(session, job), [])
@@ -60,16 +64,30 @@ class Loop:
                 break
             self.do_in_a_copy(session, job)
             self.send(event="done")
+            if not self._keeps_lanes:
+                self.end_lanes()
+        self.end_lanes()
+        return True
+
+    def next_line(self) -> bytes:
+        """Return the next job. Lanes that wait for it for long end, since a browser is large."""
+        if self._lanes and not select.select([0], [], [], IDLE)[0]:
+            self.end_lanes()
+        return _line()
+
+    def end_lanes(self) -> None:
+        """End all lanes, side by side."""
         for lane in self._lanes:
             lane.let_go()
         for lane in self._lanes:
             lane.wait()
-        return True
+        self._lanes.clear()
 
     def do_in_a_copy(self, session: pytest.Session, job: dict) -> None:
         """Do a job in a copy of this process, which can be ended in the middle of it.
 
-        The lanes are this process's, so that they, and their browsers, last for more than one job.
+        The lanes are this process's, so that they can last for more than one job. They do if they
+        have a browser, or if there are many jobs, each with a few tests.
         """
         items = self.chosen(session, job)
         busy = any(item.get_closest_marker("busy") for item in items)
@@ -94,6 +112,7 @@ class Loop:
             if lane.pid not in kept:
                 lane.kill()
                 self._lanes.remove(lane)
+        self._keeps_lanes = bool(busy or job["lanes"])
 
     def _new_lane(self, session: pytest.Session, ends: list[int]) -> lanes.Lane:
         return lanes.Lane(session.items, _starter, ends)
