@@ -23,7 +23,8 @@ class Verdict:
     status: str = "passed"
     card: Card = field(default_factory=Card)
     seconds: float = 0.0
-    decided_by: float = float("inf")  # the place of the test that spoke for the task
+    # Of the test that spoke for the task: whether it was blocked, and its place.
+    decided_by: tuple[bool, float] = (True, float("inf"))
 
     @property
     def passed(self) -> bool:
@@ -80,7 +81,8 @@ class Grading:
         """Take the report of one test.
 
         `again` marks one more report of a test that has reported. Of those that did not pass, the
-        one with the lowest `place` speaks for the task; without places, the first.
+        one with the lowest `place` speaks for the task; without places, the first. One that was
+        blocked speaks only if all were.
         """
         verdict = self.verdicts[task_id]
         verdict.left -= not again
@@ -93,8 +95,9 @@ class Grading:
                 f"it says counts.",
                 next=f"git checkout {changed}",
             )
-        if status != "passed" and place < verdict.decided_by:
-            verdict.status, verdict.card, verdict.decided_by = status, card, place
+        weight = status == "blocked", place
+        if status != "passed" and weight < verdict.decided_by:
+            verdict.status, verdict.card, verdict.decided_by = status, card, weight
         if verdict.left == 0 or (self.over and verdict.status in FAULTS):
             self.on_task(self.result(task_id))
 

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from course.grading.verdicts import Grading
 from course.lesson.lessons import ROOT
+from course.report import Card
 
 TESTS = """
 from course.grading import expect, task
@@ -97,6 +100,18 @@ def pytest_run(tree: Path, *args: str) -> str:
     """Run plain pytest; return what it printed."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", *args]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True).stdout
+
+
+def test_a_failed_test_speaks_for_its_task_before_those_that_it_blocked():
+    grading, task = Grading(ROOT, 1, lambda: None), {"title": "One", "points": 1, "needs": ()}
+    grading.expect([SimpleNamespace(args=("one",), kwargs=task)] * 3)
+
+    grading.note("one", "failed", Card("because"), 0.0, place=2)
+    for place in (0, 1):
+        grading.note("one", "blocked", grading.blocked("one"), 0.0, place=place)
+
+    assert grading.result("one").status == "failed"
+    assert grading.result("one").card.sentence == "because"
 
 
 def test_a_right_answer_earns_every_point(tree):
