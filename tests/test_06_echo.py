@@ -175,17 +175,18 @@ def test_a_client_that_sends_nothing_is_closed_with_4408_after_idle_seconds(stag
 
 
 @task("idle")
-def test_a_client_that_sends_nothing_is_not_closed_later_than_that(stage):
+def test_a_client_that_sends_nothing_is_closed_after_exactly_that_time(stage):
     server = stage.serve(IDLE=60)
     says = "makes the app's clock run 200 times as fast; IDLE is 60 s"
     server.probe(CLOCK, "hurry", 200, ["app", "closing"], says=says)
-    server.probe(PROBES, "add_up_waits")
+    server.probe(CLOCK, "add_up_waits")
     ada = enter(server, "ada")
 
     ada.expect_close(4408)
 
-    waited = server.probe(PROBES, "longest_wait")
-    expect(waited <= 61, "close 4408 after 60 s", f"close 4408 after {waited:g} s")
+    least, most = server.probe(CLOCK, "longest_wait")
+    expect(most <= 61, "close 4408 after 60 s", f"close 4408 after {most:g} s")
+    expect(least >= 59.9 or not least, "close 4408 after 60 s", f"close 4408 after {least:g} s")
 
 
 @task("idle")
@@ -365,10 +366,10 @@ def test_a_client_that_does_not_reply_to_the_close_is_cut_off_after_a_second(sta
         expect_nothing_left(server, before)
 
     expect_to_last(ANSWER, leave)
-    server.probe(PROBES, "add_up_waits")
+    server.probe(CLOCK, "add_up_waits")
     leave()
-    waited = server.probe(PROBES, "longest_wait")
-    expect(waited <= ANSWER + 0.1, f"the end after {ANSWER} s", f"the end after {waited:g} s")
+    _, most = server.probe(CLOCK, "longest_wait")
+    expect(most <= ANSWER + 0.1, f"the end after {ANSWER} s", f"the end after {most:g} s")
 
 
 @task("gone")

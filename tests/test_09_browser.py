@@ -176,16 +176,19 @@ def test_authors_and_texts_are_shown_as_text_character_by_character(room):
 @task("render")
 def test_a_message_shows_when_it_was_sent(room):
     tab = room.enter()
-    times = ["2024-02-03T04:05:06.789Z", "2026-11-26T17:48:59.012Z"]
+    times = ["2024-02-03T04:05:06.789Z", "2026-11-26T17:48:59.012Z"] * 2
 
     rows = room.deliver(tab, *(pushed(n, sent_at=time) for n, time in enumerate(times, start=1)))
 
     found = [row["sent_at"] for row in rows]
-    expect(found == times, f"dateTime {times[0]}, then {times[1]}", found)
+    expect(found == times, f"dateTime {times[0]}, then {times[1]}, and both again", found)
     words = [row["time"].strip() for row in rows]
     readable = all(words) and not re.search("Invalid|NaN|undefined", "".join(words))
     expect(readable, "a time for people to read, in `time`", words)
     expect(words[0] != words[1], "different times for messages of different years", words)
+    expect(
+        words[:2] == words[2:], "the same time for messages that were sent at the same time", words
+    )
 
 
 @task("render")
@@ -262,6 +265,22 @@ def test_a_message_that_is_pushed_before_or_after_its_ack_is_shown_once(room):
         expect(tab.run(DRAFTS) == [], "no draft of a delivered text", tab.run(DRAFTS))
         room.close(tab, 1006)  # The server still holds the reply of this connection.
         connect_again(tab)
+
+
+@task("send")
+def test_an_ack_of_another_request_leaves_a_draft_as_it_is(room):
+    text = room.stage.text()
+    room.probe("hold_replies")
+    tab = room.enter()
+    write(tab, text)
+    room.expect_posts(text)
+
+    room.deliver(tab, {**pushed(1, "ada", "another"), "type": "ack", "id": "another"})
+
+    found = [(row["text"], row["failed"]) for row in tab.run(DRAFTS)]
+    expect(found == [(text, False)], f"{text!r} still in #drafts, not failed", tab.run(DRAFTS))
+    room.probe("release_replies", 1)
+    wait_for(tab, DRAFTS, "!it.length", f"{text!r} to leave #drafts with its own ack")
 
 
 @task("send")

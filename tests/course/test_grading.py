@@ -304,6 +304,22 @@ def test_a_test_that_began_ahead_counts_for_nothing_if_its_need_fails(tree):
     assert tasks["three"][:2] == ["blocked", 0]
 
 
+def test_a_blocked_task_names_the_first_of_its_needs_that_has_not_passed(tree):
+    answer(tree, "return 2", "return 7")
+    tests = tree / "tests" / "test_01_tiny.py"
+    text = TESTS.replace('needs="two")', 'needs=("one", "four", "two"))')
+    # The second need is known long after the third.
+    slow = "def test_four(stage):\n    import time; time.sleep(1)\n"
+    tests.write_text(text.replace("def test_four(stage):\n", slow), "utf-8")
+    lesson = tree / "lessons" / "01_tiny" / "app.py"
+    lesson.write_text(lesson.read_text("utf-8").replace("return 4", "return 7"), "utf-8")
+
+    tasks = grade(tree)
+
+    assert [tasks[name][0] for name in ("one", "two", "four")] == ["passed", "failed", "failed"]
+    assert tasks["three"] == ["blocked", 0, "It needs four, which has not passed yet."]
+
+
 def test_without_fork_all_is_the_same(tree):
     answer(tree, "return 2", "return 3")
 

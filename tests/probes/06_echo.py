@@ -3,7 +3,6 @@
 import builtins
 import gc
 import socket
-import threading
 
 from flask import request
 from simple_websocket import ConnectionClosed, Server
@@ -24,7 +23,6 @@ ERRORS = {
     "TimeoutError": TimeoutError("timed out"),
     "OSError": OSError(9, "Bad file descriptor"),
 }
-WAITED: dict[int, float] = {}  # the seconds that each thread has waited in vain
 HELD: list[str] = []  # The calls that wait, or have waited, for their client to disconnect.
 
 
@@ -74,28 +72,6 @@ def connections() -> int:
     """Return how many WebSockets the process still refers to."""
     gc.collect()
     return sum(type(thing) is Server for thing in gc.get_objects())
-
-
-def add_up_waits() -> None:
-    """From now on, add up for each thread the timeouts that passed without what it waited for."""
-
-    def watched(wait, is_timeout):
-        def method(self, timeout=None):
-            result = wait(self, timeout)
-            if timeout is not None and is_timeout(self, result):
-                thread = threading.get_ident()
-                WAITED[thread] = WAITED.get(thread, 0.0) + timeout
-            return result
-
-        return method
-
-    threading.Condition.wait = watched(threading.Condition.wait, lambda _, met: not met)
-    threading.Thread.join = watched(threading.Thread.join, lambda thread, _: thread.is_alive())
-
-
-def longest_wait() -> float:
-    """Return the seconds that the thread which waited longest has waited in vain."""
-    return max(WAITED.values(), default=0.0)
 
 
 def end_handler() -> None:
