@@ -181,11 +181,8 @@ async def _workbench() -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def _opened(path: str) -> AsyncIterator[Browser]:
     """Start the browser, and close it at the end."""
-    # Chromium's sandbox doesn't work for root, which containers often use.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
     async with async_playwright() as playwright:
-        arguments = ["--no-sandbox"] if root else []
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = await playwright.chromium.launch(**needs.launch_options(path))
         yield browser
         await browser.close()
 

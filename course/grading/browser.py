@@ -7,7 +7,6 @@ it, so that nothing of one is there in the next.
 import asyncio
 import contextlib
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Coroutine
@@ -56,11 +55,8 @@ class Driver:
         return running
 
     def _launch(self, path: str):
-        # Chromium's sandbox refuses to work for root, as which containers often run.
-        root = hasattr(os, "geteuid") and os.geteuid() == 0
         launch = self._playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox"] if root else [],
+            **needs.launch_options(path),
             ignore_default_args=LIKE_PEOPLE,
             timeout=START * PATIENCE * 1000,
         )

@@ -4,6 +4,7 @@ A page's front matter names it: `needs: [browser]`. The doctor reports it for ea
 asks for it by `stage.need("browser")`, and is skipped with the advice given here if it is missing.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -47,6 +48,13 @@ def headless_shell() -> str:
     It opens a page in a third of the time, but has no back-forward cache and no window.
     """
     return next((path for name in SHELLS if (path := shutil.which(name))), "")
+
+
+def launch_options(where: str) -> dict[str, object]:
+    """Return the arguments that Playwright's `launch` needs for the browser at this path."""
+    # Chromium's sandbox doesn't work for root, which containers often use.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return {"executable_path": where, "args": ["--no-sandbox"] if root else []}
 
 
 FINDERS: dict[str, Callable[[], Found]] = {"browser": browser}

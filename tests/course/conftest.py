@@ -77,14 +77,10 @@ def browser() -> Iterator[Browser]:
     found = needs.browser()
     if not found.where:
         pytest.skip(f"No browser was found here. {found.advice}")
-    # Chromium's sandbox doesn't work for root, which containers often use.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=needs.headless_shell() or found.where,
-                args=["--no-sandbox"] if root else [],
-                timeout=60_000,
+                **needs.launch_options(needs.headless_shell() or found.where), timeout=60_000
             )
         except Error as error:
             said = error.message.splitlines()[0]
