@@ -86,6 +86,15 @@ def test_stored_messages_are_returned_at_once(room):
 
 
 @task("wake")
+def test_a_request_that_gets_no_message_ends_with_204_and_no_body(room):
+    for wait in (0, 0.1):
+        answer, _ = room.ask(wait=wait)
+
+        answer.expect_status(204)
+        expect(answer.body == b"", "no body", answer.body.decode("utf-8", "replace"))
+
+
+@task("wake")
 def test_a_hundred_waiting_requests_all_get_the_message(stage):
     room = Room(stage, stage.serve(MAX_WAIT=600))
     people = crowd(stage, room, 100, wait=600)
