@@ -32,7 +32,11 @@ goes_on = threading.Event()
 
 
 def beat() -> None:
-    """Let the app's heart beat once."""
+    """Let the app's heart beat once, when no thread is sending, except to clients that block."""
+    for each in objects(hub.Connection):
+        if not modes.get(each.author) and hasattr(each, "_lock"):
+            each._lock.acquire(timeout=LONG)
+            each._lock.release()
     for each in objects(heartbeat.Heartbeat):
         each.beat()
 

@@ -1,80 +1,68 @@
-// The page of a room: it shows what arrives over the WebSocket, and sends what its user writes.
+// The page of a room: it shows what the connection receives, and posts what its user writes.
+
+import { Connection } from "./connection.js";
 
 const SUBPROTOCOL = "board.v1";
 const PAGE = 50; // messages in one page of history
-
-// Close codes in words (RFC 6455, section 7.4.1; codes from 4000 on are the board's own).
-const WORDS = {
-  1000: "The connection has ended.",
-  1001: "The server is going away.",
-  1006: "The connection was lost, or couldn't be opened.",
-  1009: "A message was too large.",
-  1011: "The server failed.",
-  4406: "The server doesn't speak this page's protocol.",
-};
+const NEWEST = Number.MAX_SAFE_INTEGER; // an id above all others
 
 const $ = (id) => document.getElementById(id);
 const author = new URLSearchParams(location.search).get("author");
-const drafts = new Map(); // rows of posts that have no reply yet, by the id of the request
-let socket = null; // the WebSocket that the page uses now
-let paging = false; // whether a page of history has been requested and hasn't arrived
+const room = location.pathname.split("/").pop();
+const drafts = new Map(); // the rows of the posts in the outbox, by id
+let paging = { before: NEWEST }; // the page of messages that is to arrive, or null
+let missed = 0; // messages of other users that arrived before the welcome
 
 // The connection
 
-/** Return the address of the room's WebSocket. */
-function address() {
+const connection = new Connection({
+  url: address,
+  protocol: SUBPROTOCOL,
+  storage: storage(),
+  key: `outbox of ${author} in ${room}`,
+  WebSocket,
+  setTimeout: setTimeout.bind(window),
+  clearTimeout: clearTimeout.bind(window),
+  now: Date.now, // It goes on while a laptop sleeps. `performance.now()` may not.
+  random: Math.random,
+  onState: showState,
+  onMessage: receive,
+  onOutbox: showOutbox,
+});
+
+/** Return the address of the room's WebSocket. `after` is the id to resume after, or null. */
+function address(after) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const room = location.pathname.split("/").pop();
-  return `${scheme}//${location.host}/board/${room}?author=${encodeURIComponent(author)}`;
+  const query = `author=${encodeURIComponent(author)}${after === null ? "" : `&after=${after}`}`;
+  return `${scheme}//${location.host}/board/${room}?${query}`;
 }
 
-/** Open a WebSocket, and listen to it. */
-function connect() {
-  failDrafts(); // A reply to a request arrives on its own connection or never.
-  showState("connecting", "Connecting …");
-  socket = new WebSocket(address(), SUBPROTOCOL);
-  const mine = socket;
-  mine.addEventListener("open", opened);
-  mine.addEventListener("close", (event) => {
-    if (mine === socket) closed(event); // An old WebSocket may close after the new one has opened.
-  });
-  mine.addEventListener("message", (event) => receive(JSON.parse(event.data)));
-}
-
-/** Show that the WebSocket is open. */
-function opened() {
-  showState("open", "Connected.");
-}
-
-/** Show that the WebSocket has closed. */
-function closed({ code, reason }) {
-  showMembers([]);
-  failDrafts();
-  const words = [WORDS[code] ?? "The connection was closed.", reason, `(${code})`];
-  showState("closed", words.filter(Boolean).join(" "));
-}
-
-/** Send a request if the WebSocket is open. Returns the request's id, or null if nothing was sent. */
-function ask(type, fields) {
-  const id = crypto.getRandomValues(new Uint32Array(3)).join("-");
-  if (socket?.readyState !== WebSocket.OPEN) return null;
-  socket.send(JSON.stringify({ type, id, ...fields }));
-  return id;
+/** Return the storage of this tab, which survives a reload, or null if the browser blocks it. */
+function storage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
 }
 
 // What the server sends
 
-const HANDLERS = { welcome, presence, message: showPushed, messages: showPage, ack, error };
-
 /** Pass what the server sent to the function for its type. */
 function receive(said) {
-  HANDLERS[said.type]?.(said);
+  const handlers = { welcome, presence, message: showPushed, messages: showPage, ack, error };
+  handlers[said.type]?.(said);
 }
 
 function welcome({ last_id, members }) {
   showMembers(members);
-  paging = true;
-  ask("older", { before: last_id + 1, limit: PAGE });
+  if (Number($("messages").lastElementChild?.dataset.id) > last_id) {
+    $("messages").replaceChildren(); // The server's database was restored. Begin again.
+    paging = { before: NEWEST };
+  }
+  if (paging) requestOlder(paging.before); // The first page, or one that the last connection lost.
+  if (missed) announce(`${missed} messages arrived while the page was disconnected.`);
+  missed = 0;
 }
 
 function presence({ members }) {
@@ -85,57 +73,63 @@ function showPushed({ message }) {
   const atEnd = isAtEnd();
   show(message);
   if (atEnd) goToEnd();
-  if (message.author !== author) announce(message);
+  if (message.author === author) return;
+  if (connection.state === "open") announce(`${message.author}: ${message.text}`);
+  else missed += 1; // It is announced with the others, in one sentence.
 }
 
-/** Show a page of history: the newest messages after `welcome`, or older ones on request. */
-function showPage({ messages }) {
-  paging = false;
+/** Show a page of history: the newest messages, older ones, or those that the page missed. */
+function showPage({ id, messages }) {
   const atEnd = isAtEnd();
   const first = $("messages").firstElementChild;
   const before = first?.offsetTop;
   messages.forEach(show);
   if (first) $("reader").scrollTop += first.offsetTop - before;
-  showOlder(messages);
+  if (id === paging?.id) {
+    offerOlder(messages.length === PAGE);
+    paging = null;
+  }
   if (atEnd) goToEnd();
 }
 
-function ack({ id, message }) {
+function ack({ message }) {
   const atEnd = isAtEnd();
-  drafts.get(id)?.remove();
-  drafts.delete(id);
   show(message).classList.add("delivered");
   if (atEnd) goToEnd();
 }
 
-function error({ id, detail }) {
-  paging = false; // The error may be about a page of history.
-  const row = drafts.get(id);
-  drafts.delete(id);
-  if (row) fail(row, `Not sent: ${detail}`);
+function error({ id }) {
+  if (id === paging?.id) paging = null;
+}
+
+/** Request the page of messages below an id. If it's lost, the next `welcome` requests it again. */
+function requestOlder(before) {
+  paging = { before, id: connection.ask("older", { before, limit: PAGE }) };
 }
 
 // What the page shows
 
-/** Show the state "connecting", "open" or "closed" in words. When closed, offer to connect again. */
-function showState(name, words) {
-  $("state").dataset.state = name;
+/** Show the connection's state in words. If it won't retry by itself, offer to connect again. */
+function showState({ state, words }) {
+  if (state !== "open") showMembers([]);
+  $("state").dataset.state = state;
   $("state").textContent = words;
-  hide($("again"), name !== "closed", $("text"));
+  hide($("again"), state !== "stopped", $("text"));
 }
 
 /** Show a message in its place, unless it's there already. Returns its row. */
 function show({ id, author, text, sent_at }) {
-  const rows = [...$("messages").children];
-  const later = rows.find((row) => Number(row.dataset.id) >= id);
-  if (later?.dataset.id === String(id)) return later;
+  let earlier = $("messages").lastElementChild; // From the end, where most messages belong.
+  while (Number(earlier?.dataset.id) > id) earlier = earlier.previousElementSibling;
+  if (earlier?.dataset.id === String(id)) return earlier;
   const row = copyOf("message");
   row.dataset.id = id;
   row.querySelector(".author").textContent = author;
   row.querySelector(".text").textContent = text;
   row.querySelector("time").textContent = new Date(sent_at).toLocaleTimeString();
   row.querySelector("time").dateTime = sent_at;
-  $("messages").insertBefore(row, later ?? null);
+  if (earlier) earlier.after(row);
+  else $("messages").prepend(row);
   return row;
 }
 
@@ -149,22 +143,36 @@ function showMembers(names) {
   $("members").replaceChildren(...rows);
 }
 
-/** Have a screen reader announce another user's message. */
-function announce({ author, text }) {
+/** Have a screen reader announce a sentence. */
+function announce(sentence) {
   const line = document.createElement("p");
-  line.textContent = `${author}: ${text}`;
+  line.textContent = sentence;
   $("news").replaceChildren(line);
 }
 
-/** Show a text that was sent and has no reply yet. Returns its row. */
-function draft(text) {
+/** Show the posts in the outbox: those that have no reply yet, and those that failed. */
+function showOutbox(posts) {
+  for (const { id, text, failed } of posts) {
+    if (!drafts.has(id)) drafts.set(id, draft(id, text));
+    if (failed) fail(drafts.get(id), `Not sent: ${failed}`);
+  }
+  const ids = new Set(posts.map((post) => post.id));
+  for (const [id, row] of drafts) {
+    if (ids.has(id)) continue;
+    row.remove();
+    drafts.delete(id);
+  }
+}
+
+/** Show a post that has no reply yet. Returns its row. */
+function draft(id, text) {
   const row = copyOf("draft");
   row.querySelector(".text").textContent = text;
-  row.querySelector(".fate").textContent = "Sending …";
+  row.querySelector(".fate").textContent = "Not delivered yet …";
   row.querySelector(".edit").addEventListener("click", () => {
     const field = $("text");
     field.value = field.value ? `${text} ${field.value}` : text; // Keep what is being written.
-    row.remove();
+    connection.discard(id);
     field.focus();
   });
   $("drafts").append(row);
@@ -174,24 +182,16 @@ function draft(text) {
 
 /** Mark a draft's row as failed, say why, and offer to edit its text. */
 function fail(row, sentence) {
+  if (row.classList.contains("failed")) return; // A screen reader has announced it.
   row.classList.add("failed");
   row.querySelector(".fate").textContent = sentence;
   row.querySelector(".edit").hidden = false;
 }
 
-/** Mark all drafts as failed: their connection is closed, so no reply can arrive. */
-function failDrafts() {
-  for (const row of drafts.values()) fail(row, "No reply arrived. The text may have been delivered.");
-  drafts.clear();
-}
-
-/** Offer older messages if the oldest page was full. The hidden button keeps its space. */
-function showOlder(messages) {
-  const first = $("messages").firstElementChild;
-  // A page that doesn't begin with the first row arrived after a reconnect, and tells nothing new.
-  if (messages.length && Number(first?.dataset.id) !== messages[0].id) return;
-  if (messages.length === PAGE) $("older").classList.add("offered");
-  hide($("older"), messages.length < PAGE, $("reader"));
+/** Offer older messages, or don't. The hidden button keeps its space. */
+function offerOlder(offered) {
+  if (offered) $("older").classList.add("offered");
+  hide($("older"), !offered, $("reader"));
 }
 
 /** Hide or show a button. If it had the focus when hidden, `next` gets the focus. */
@@ -221,27 +221,29 @@ $("say").addEventListener("submit", (event) => {
   event.preventDefault(); // Stay on this page.
   const text = $("text").value;
   if (!text.trim()) return;
-  const id = ask("post", { text });
-  if (id === null) return;
-  drafts.set(id, draft(text));
+  connection.post(text);
   $("text").value = "";
 });
 
 $("older").addEventListener("click", () => {
   if (paging) return; // Two quick presses request one page.
-  paging = true;
-  const first = $("messages").firstElementChild;
-  ask("older", { before: Number(first.dataset.id), limit: PAGE });
+  requestOlder(Number($("messages").firstElementChild.dataset.id));
 });
 
-$("again").addEventListener("click", connect);
+$("again").addEventListener("click", () => connection.open());
+
+// A page that was hidden or offline may have missed that its connection was lost.
+addEventListener("online", () => connection.wake());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") connection.wake();
+});
 
 addEventListener("pagehide", (event) => {
-  if (event.persisted) socket.close(1000); // A page in the cache isn't in the room.
+  if (event.persisted) connection.close(); // A page in the cache isn't in the room.
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted) connect();
+  if (event.persisted) connection.open();
 });
 
-document.title = `${location.pathname.split("/").pop()} · the board`;
-connect();
+document.title = `${room} · the board`;
+connection.open();
