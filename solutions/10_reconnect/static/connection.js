@@ -102,8 +102,8 @@ export class Connection {
     this.release();
     const worked = this.worked();
     let wait = this.delay(code, reason, worked);
-    // --8<-- [start:codes] Call `failLargest()` after 1009. Then `return this.stop(code, reason)` or set `wait` as the table says.
     if (code === 1009) this.failLargest();
+    // --8<-- [start:codes] Return `this.stop(code, reason)` if a retry can't help. Set `wait` to 0 if the laptop slept.
     if (code === 1008 && reason === SLEPT) {
       if (worked) wait = 0; // At once, but never twice in a row.
     } else if (code === 1000 || code === 1008 || code >= 4000) {
@@ -234,14 +234,14 @@ export class Connection {
 
   /** After 1009: the largest of the posts that were sent on this connection was too large. */
   failLargest() {
-    // --8<-- [start:codes-largest] If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
+    // --8<-- [start:outbox-largest] If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
     if (this.openedAt === null) return;
     const [largest] = this.posts
       .filter((post) => !post.failed)
       .sort((one, other) => other.text.length - one.text.length);
     if (largest) largest.failed = WORDS[1009];
     this.save();
-    // --8<-- [end:codes-largest]
+    // --8<-- [end:outbox-largest]
   }
 
   /** Remove a post from the outbox, such as one that failed and that the user edits. */
