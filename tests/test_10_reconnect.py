@@ -6,6 +6,7 @@ course/grading/guests.py.
 """
 
 import json
+import re
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -15,22 +16,35 @@ import pytest
 
 from course.grading import Server, Stage, equal, expect, task
 from course.grading.asyncapi import described
+from course.grading.expect import shown
+from course.grading.fake_page import FakePage
 from course.grading.guests import PROTOCOL, Guest, ids, post
 from course.grading.sockets import RawSocket
 from course.grading.waiting import begin, eventually, in_threads
 from course.lesson.lessons import ROOT
 
+pytestmark = pytest.mark.busy  # A browser has its own work to do while a test waits for it.
+
 PROBES = Path(__file__).parent / "probes" / "10_reconnect.py"
+FAKES = PROBES.with_suffix(".js")
 ROOMS = Path(__file__).parent / "probes" / "08_broadcast.py"
 NEVER = 3600  # seconds between two beats, so that a test makes them
 REPLAY = 120  # messages
 PING, PONG = 0x9, 0xA  # opcodes (RFC 6455, section 5.2)
+SLEPT = "Ping/Pong timeout"  # simple-websocket's reason for 1008
+CLOSING = 2  # the `readyState` of a WebSocket after close()
 
 
 @pytest.fixture
 def server(stage) -> Server:
     """The learner's app."""
     return stage.serve(HEARTBEAT=NEVER, REPLAY=REPLAY)
+
+
+@pytest.fixture
+def page(stage) -> FakePage:
+    """A page that uses connection.js, with a clock and WebSockets of ours."""
+    return FakePage(stage, FAKES)
 
 
 # heartbeat
@@ -387,6 +401,617 @@ def test_what_a_resumed_client_receives_matches_asyncapi_yaml(stage, server):
             file.kind(message)
 
 
+# backoff
+
+
+@task("backoff", "It retries with exponential backoff and full jitter", points=2)
+def test_the_longest_delay_doubles_from_1_second_to_30(page):
+    page.chance(0.75)
+    page.call("open")
+
+    waits = page.lose(*[1006] * 60)
+
+    longest = [1_000, 2_000, 4_000, 8_000, 16_000, *[30_000] * 55]
+    expect_waits(waits, [0.75 * ms for ms in longest], "0.75 × 1, 2, 4, 8, 16, 30, 30 … s")
+
+
+@task("backoff")
+def test_each_delay_is_a_random_share_of_the_longest(page):
+    page.call("open")
+
+    for index, share in enumerate((0.0, 0.999, 0.1, 0.5, 0.0, 0.95, 0.001, 0.2)):
+        page.chance(share)
+        longest = min(30_000, 1_000 * 2**index)
+        wanted = f"{share} × {longest / 1000:g} s before retry {index + 1}"
+        expect_waits(page.lose(1006), [share * longest], wanted)
+
+
+@task("backoff")
+def test_only_a_connection_that_was_open_for_10_seconds_resets_the_delay(page):
+    page.call("open")
+    page.lose(1006, 1006)
+
+    page.accept()
+    page.pass_time(20_000)
+    expect_waits(page.lose(1006), [2_000], "0.5 × 4 s: the welcome never arrived")
+    for seconds, longest in ((0, 8), (5, 16), (9.9, 30), (9.9, 30)):
+        page.welcome(resumed=True)
+        page.pass_time(1_000 * seconds)
+        wanted = f"0.5 × {longest} s: the connection was open for {seconds} s"
+        expect_waits(page.lose(1011), [500 * longest], wanted)
+    page.welcome(resumed=True)
+    page.pass_time(10_000)
+
+    expect_waits(page.lose(1006, 1006, 1006), [500, 1_000, 2_000], "0.5 × 1, 2 and 4 s again")
+
+
+@task("backoff")
+def test_the_seconds_in_the_reason_of_1012_and_1013_replace_the_delay(page):
+    page.call("open")
+    asked = [("40", 40), ("2.5", 2.5), ("7", 7), ("0.25", 0.25), ("300", 300), ("86400", 300)]
+    cases = [(code, f"retry-after={text}", s) for code in (1012, 1013) for text, s in asked]
+    unreadable = ["", "retry-after=", "retry-after=soon", "retry-after=-5", "retry-after=NaN", "5"]
+    cases += [(1012, reason, 1) for reason in unreadable]
+    cases += [(code, "retry-after=40", 1) for code in (1001, 1006, 1011)]
+
+    for code, reason, longest in cases:
+        page.welcome(resumed=True)
+        page.pass_time(10_000)
+        wanted = f"0.5 × {longest:g} s after {code} {reason}"
+        expect_waits(page.lose((code, reason)), [500 * longest], wanted)
+
+
+# codes
+
+
+@task("codes", "It stops or retries by the close code", points=2, needs="backoff")
+def test_it_stops_after_a_code_that_a_retry_cant_help(page):
+    for code in (1000, 1008, 4000, 4401, 4403, 4406, 4499, 4999):
+        for greeted in (True, False):
+            page.load()
+            page.call("open")
+            page.welcome() if greeted else page.accept()
+            reason = page.stage.text()
+
+            page.end(code, reason)
+
+            page.expect_state("stopped", f"after {code}")
+            words = page.states[-1]["words"]
+            expect(reason in words, f"the server's reason, {reason!r}, in the words", words)
+            page.expect_no_timer(f"after {code}")
+            page.expect_attempts(1, f"after {code}")
+            page.call("open")
+            page.expect_attempts(2, "after the user asked for another")
+
+
+@task("codes")
+def test_it_retries_with_backoff_after_every_other_code(page):
+    others = (1001, 1002, 1005, 1006, 1009, 1011, 1012, 1013, 1014, 3000, 3999)
+    for code in others:
+        page.load()
+        page.enter()
+        page.pass_time(20_000)
+
+        waits = page.lose(code, code)
+
+        page.expect_state("reconnecting", f"after {code}")
+        expect_waits(waits, [500, 1_000], f"0.5 × 1 s and 0.5 × 2 s after {code}")
+
+
+@task("codes")
+def test_a_laptop_that_slept_retries_at_once_but_only_once(page):
+    page.enter()
+    page.pass_time(20_000)
+
+    waits = page.lose((1008, SLEPT))
+    page.expect_state("reconnecting", f"after 1008 {SLEPT}")
+    expect_waits(waits, [0], f"none after 1008 {SLEPT}")
+
+    for when in ("soon after the first", "after that"):
+        page.welcome(resumed=True)
+        (wait,) = page.lose((1008, SLEPT))
+        backoff = f"backoff after another 1008 {SLEPT}, {when}"
+        expect(wait is not None and wait >= 500, backoff, f"a retry after {wait} ms")
+    page.welcome(resumed=True)
+    page.pass_time(20_000)
+    expect_waits(page.lose((1008, SLEPT)), [0], "none again, once a connection has worked")
+
+
+@task("codes")
+def test_a_change_of_state_is_reported_once_in_words(page):
+    page.call("open")
+    page.lose(1006, 1006, 1006)
+    page.welcome()
+    page.lose(1012, 1006, 1011)
+    page.welcome(resumed=True)
+    page.end(4403)
+
+    found = [state["state"] for state in page.states]
+    names = ["connecting", "reconnecting", "open", "reconnecting", "open", "stopped"]
+    expect(found == names, f"these states, each reported once: {shown(names)}", found)
+    for state in page.states:
+        words = state["words"]
+        readable = isinstance(words, str) and not re.search("undefined|null|NaN", words)
+        expect(readable and len(words) > 5, "each state in words", state)
+
+
+# watchdog
+
+
+@task("watchdog", "It notices a dead connection by itself", points=2, needs="backoff")
+def test_it_sends_a_ping_after_30_seconds_without_a_message(page):
+    page.enter()
+
+    for count in (0, 1, 2):
+        page.pass_time(20_000)
+        page.say(pushed(count + 1))
+        page.pass_time(29_000)
+        page.expect_sent("ping", count, "while messages arrive, or within 29 s of the last one")
+        page.pass_time(2_000)
+        (*_, ping) = page.expect_sent("ping", count + 1, "when nothing has arrived for 30 s")
+        page.say({"type": "pong", "id": ping["id"]})
+    page.expect_state("open", "while each ping is answered")
+
+
+@task("watchdog")
+def test_it_gives_up_a_connection_if_nothing_arrives_within_10_seconds(page):
+    page.enter()
+    page.pass_time(30_000)
+
+    page.pass_time(9_000)
+    page.expect_state("open", "9 s after the ping")
+    page.pass_time(1_100)
+
+    page.expect_state("reconnecting", "10 s after the ping, though no close event has arrived")
+    closed = page.sockets[0]["state"] >= CLOSING
+    expect(closed, "close() to have been called on the WebSocket", "it wasn't called")
+    page.expect_attempts(1, "before the delay has passed")
+    page.pass_time(1_000)
+    page.expect_attempts(2, "after a delay of 0.5 × 1 s")
+
+
+@task("watchdog")
+def test_any_message_is_a_sign_of_life(page):
+    page.enter()
+
+    for said in (pushed(1), {"type": "presence", "members": []}, {"type": "news"}):
+        page.pass_time(39_000)
+        page.say(said)
+        page.pass_time(20_000)
+        page.expect_state("open", "since a message arrived 9 s after the ping")
+        page.say(pushed(2))
+    page.expect_attempts(1, "since the connection works")
+
+
+@task("watchdog")
+def test_the_events_of_a_connection_that_was_given_up_are_ignored(page):
+    page.enter()
+    page.pass_time(42_000)
+    page.expect_attempts(2, "after the first was given up")
+
+    page.say(pushed(99), which=0)
+    page.end(1006, which=0)
+    page.welcome(resumed=True)
+    page.end(1006, which=0)
+    page.pass_time(20_000)
+
+    ids = [said["message"]["id"] for said in page.received if said["type"] == "message"]
+    expect(not ids, "no message of a WebSocket that was given up", ids)
+    page.expect_state("open", "when the old WebSocket closes")
+    page.expect_attempts(2, "when the old WebSocket has closed")
+
+
+@task("watchdog")
+def test_it_gives_up_a_handshake_that_hangs(page):
+    for accepted in (False, True):
+        page.load()
+        page.call("open")
+        if accepted:
+            page.accept()
+        page.pass_time(39_000)
+        page.expect_attempts(1, "within 39 s")
+
+        page.pass_time(3_000)
+
+        page.expect_state("reconnecting", "since no welcome arrived for 40 s")
+        page.expect_attempts(2, "after 42 s")
+        page.welcome()
+        page.expect_state("open", "after the welcome of the second WebSocket")
+
+
+@task("watchdog")
+def test_a_timer_that_runs_late_proves_nothing(page):
+    for late in (3_590_000, 60_000, 5_500):
+        page.load()
+        page.enter()
+        page.pass_time(30_000)
+        page.sleep(10_000 + late)
+        when = f"when the timer runs {late / 1000:g} s late"
+        page.expect_state("open", when)
+        pings = page.expect_sent("ping", 2, when)
+        page.say({"type": "pong", "id": pings[-1]["id"]})
+        page.pass_time(20_000)
+        page.expect_state("open", "since the second ping was answered")
+
+        page.sleep(3_600_000)
+        page.expect_state("open", "when an hour has passed without a ping")
+        page.expect_sent("ping", 3, "after an hour of sleep")
+        page.pass_time(10_100)
+        page.expect_state("reconnecting", "since the third ping wasn't answered in time")
+
+
+@task("watchdog")
+def test_a_timer_that_runs_a_little_late_is_right(page):
+    page.enter()
+    page.pass_time(30_000)
+
+    page.sleep(14_000)
+
+    page.expect_state("reconnecting", "14 s after the ping, the timer being 4 s late")
+
+
+@task("watchdog")
+def test_wake_retries_at_once_with_one_websocket(page):
+    page.enter()
+    page.chance(0.999)
+    page.lose(1006, 1006, 1006, 1006)
+    page.end(1006)
+    page.expect_attempts(5, "while the connection waits for its next retry")
+
+    page.call("wake")
+    page.expect_attempts(6, "as soon as the page is visible again")
+    page.call("wake")
+    page.pass_time(30_000)
+    page.expect_attempts(6, "while the last one is still connecting")
+    page.welcome(resumed=True)
+    page.expect_state("open", "after the welcome")
+    page.pass_time(20_000)
+    page.expect_attempts(6, "since the last one is open")
+
+
+@task("watchdog")
+def test_wake_checks_an_open_connection(page):
+    page.enter()
+
+    page.call("wake")
+    (ping,) = page.expect_sent("ping", 1, "as soon as the page is visible again")
+    page.say({"type": "pong", "id": ping["id"]})
+    page.pass_time(25_000)
+    page.expect_state("open", "since the ping was answered")
+    page.expect_attempts(1, "since the connection works")
+    page.call("wake")
+    page.expect_sent("ping", 2, "as soon as the page is visible again")
+    page.pass_time(9_000)
+    page.expect_state("open", "9 s after the ping")
+    page.pass_time(1_100)
+
+    page.expect_state("reconnecting", "since the second ping wasn't answered within 10 s")
+
+
+@task("watchdog")
+def test_wake_leaves_a_connection_alone_that_is_connecting_or_stopped(page):
+    page.call("wake")
+    page.expect_attempts(0, "before open() was called")
+    page.call("open")
+    page.call("wake")
+    page.expect_attempts(1, "while the first one is connecting")
+    page.welcome()
+    page.expect_state("open", "after the welcome")
+    page.call("close")
+    page.call("wake")
+    page.expect_attempts(1, "after close()")
+    page.expect_no_timer("after close()")
+
+
+@task("watchdog")
+def test_close_leaves_no_timer_and_no_websocket(page):
+    pinged = [("pass_time", 31_000)]
+    ways = {
+        "while it is connecting": [],
+        "while it is open": [("welcome",)],
+        "after a ping": [("welcome",), *pinged],
+        "after wake()": [("welcome",), ("call", "wake")],
+        "after wake() and a message": [("welcome",), ("call", "wake"), ("say", pushed(1))],
+        "after two calls of wake()": [("welcome",), ("call", "wake"), ("call", "wake")],
+        "while it waits for a retry": [("welcome",), ("end",)],
+        "after it gave up": [("welcome",), ("pass_time", 40_100)],
+    }
+    for when, steps in ways.items():
+        page.load()
+        page.call("open")
+        for name, *given in steps:
+            getattr(page, name)(*given)
+
+        page.call("close")
+
+        page.expect_state("stopped", f"after close() {when}")
+        page.expect_no_timer(f"after close() {when}")
+        closed = page.sockets[-1]["state"] >= CLOSING
+        expect(closed, f"the WebSocket to be closed after close() {when}", "it is open")
+
+
+# outbox
+
+
+@task("outbox", "It sends each post until it has a reply", points=3)
+def test_a_post_is_sent_at_once_while_the_connection_is_open(page):
+    page.enter()
+    texts = [page.stage.text(), "twice", "twice", "  <b>& blanks  "]
+
+    ids = page.post(*texts)
+
+    page.expect_posts(*zip(ids, texts, strict=True))
+    expect(len(set(ids)) == 4, "an id of its own for each post", ids)
+    page.expect_outbox(*zip(ids, texts, strict=True))
+
+
+@task("outbox")
+def test_posts_written_offline_are_sent_in_order_after_the_welcome(page):
+    texts = [page.stage.text() for _ in range(12)]
+    ids = page.post(*texts[:3])
+    page.call("open")
+    ids += page.post(*texts[3:6])
+    page.accept()
+    ids += page.post(*texts[6:9])
+    page.expect_outbox(*zip(ids, texts[:9], strict=True))
+    page.expect_posts()
+
+    page.welcome()
+
+    page.expect_posts(*zip(ids, texts[:9], strict=True))
+    ids += page.post(*texts[9:])
+    page.expect_posts(*zip(ids, texts, strict=True))
+
+
+@task("outbox")
+def test_posts_without_an_ack_are_sent_again_with_their_ids_after_the_replay(page):
+    page.enter()
+    texts = ["one", "two", "three", "four"]
+    posts = list(zip(page.post(*texts), texts, strict=True))
+
+    page.say(acked(1, *posts[1]), acked(2, "somebody's", "else"))
+    page.expect_outbox(posts[0], posts[2], posts[3])
+    for resumed in (True, False):
+        page.lose(1006)
+        page.accept()
+        page.say(pushed(3), pushed(4))
+        page.expect_posts()
+        page.welcome(4, resumed)
+        page.expect_posts(posts[0], posts[2], posts[3])
+
+    page.say(acked(5, *posts[2]), acked(6, *posts[0]), acked(7, *posts[3]))
+    page.expect_outbox()
+    page.reconnect(7)
+    page.expect_posts()
+
+
+@task("outbox")
+def test_a_refused_post_is_never_sent_again(page):
+    page.enter()
+    texts, detail = ["one", "two", "three"], page.stage.text()
+    posts = list(zip(page.post(*texts), texts, strict=True))
+    refusal = {"type": "error", "code": "bad_message", "detail": detail}
+
+    page.say({**refusal, "id": None}, {**refusal, "id": "another"})
+    page.expect_outbox(*posts)
+    page.say({**refusal, "id": posts[1][0]})
+
+    page.expect_outbox(posts[0], (*posts[1], detail), posts[2])
+    page.reconnect()
+    page.expect_posts(posts[0], posts[2])
+    page.load()
+    page.enter()
+    page.expect_outbox(posts[0], (*posts[1], detail), posts[2])
+    page.expect_posts(posts[0], posts[2])
+
+
+@task("outbox")
+def test_posts_survive_a_reload_until_they_are_acknowledged_or_discarded(page):
+    texts = ["one", "two", "three", "four"]
+    posts = list(zip(page.post(*texts), texts, strict=True))
+
+    page.load()
+    page.call("open")
+    page.expect_outbox(*posts)
+    page.welcome()
+    page.expect_posts(*posts)
+    page.say(acked(1, *posts[0]))
+    page.call("discard", posts[2][0])
+    page.load()
+    page.enter()
+
+    page.expect_outbox(posts[1], posts[3])
+    page.expect_posts(posts[1], posts[3])
+    (late,) = page.post("five")
+    page.expect_posts(posts[1], posts[3], (late, "five"))
+
+
+@task("outbox")
+def test_tabs_and_rooms_have_an_outbox_each(page):
+    (one,) = page.post("one")
+
+    page.load(storage="of another tab")
+    page.enter()
+    page.expect_posts()
+    page.load(key="outbox of ada in another room")
+    page.enter()
+    page.expect_posts()
+    page.load()
+    page.enter()
+
+    page.expect_posts((one, "one"))
+
+
+@task("outbox")
+def test_it_works_without_a_storage(page):
+    for broken in ("set", "get", "both", None):
+        if broken:
+            page.break_storage("broken", broken)
+        page.load(storage="broken" if broken else None)
+        page.enter()
+        texts = ["one", "two"]
+        posts = list(zip(page.post(*texts), texts, strict=True))
+        page.say(acked(1, *posts[0]))
+
+        page.reconnect()
+
+        page.expect_outbox(posts[1])
+        page.expect_posts(posts[1])
+
+
+@task("outbox")
+def test_stored_values_that_are_not_posts_are_dropped(page):
+    post = {"id": "1-2-3", "text": "kept"}
+    others = [None, 5, "text", [], {}, {"id": 7, "text": "x"}, {"id": "7"}, {"text": "x"}]
+    others += [{"id": "7", "text": None}, {"id": "7", "text": ["x"]}]
+    values = ["", "{", "null", "5", "{}", '"text"', "true", "[object Object]"]
+
+    for value in values:
+        page.store(value)
+        page.load()
+        page.enter()
+        page.expect_outbox()
+        page.expect_posts()
+    page.store(json.dumps([*others, post, *others]))
+    page.load()
+    page.enter()
+
+    page.expect_outbox(("1-2-3", "kept"))
+    page.expect_posts(("1-2-3", "kept"))
+    (late,) = page.post("one more")
+    page.expect_posts(("1-2-3", "kept"), (late, "one more"))
+
+
+@task("outbox")
+def test_after_1009_the_largest_post_of_the_connection_is_never_sent_again(page):
+    page.enter()
+    texts = ["x" * 9_000, "small", "y" * 8_000, "z" * 7_000, "last"]
+    posts = list(zip(page.post(*texts), texts, strict=True))
+    page.say(acked(1, *posts[0]))
+
+    for largest in (2, 3):
+        page.lose(1009)
+        page.expect_state("reconnecting", "after 1009")
+        failed = [post["id"] for post in page.outbox if post.get("failed")]
+        wanted = [post[0] for post in posts[2 : largest + 1]]
+        expect(failed == wanted, f"these posts to have failed: {wanted}", shown(page.outbox))
+        page.welcome(resumed=True)
+        page.expect_posts(*(post for post in posts[1:] if post[0] not in failed))
+
+    page.say(acked(2, *posts[1]), acked(3, *posts[4]))
+    page.lose(1009)
+    huge = page.post("w" * 9_999)
+    page.accept()
+    page.lose(1009)
+    page.welcome(resumed=True)
+    page.expect_posts((huge[0], "w" * 9_999))
+
+
+# once
+
+
+@task("once", "It loses no message and doubles none", points=3, needs=("watchdog", "outbox"))
+def test_it_resumes_after_the_last_message_that_arrived(page):
+    page.call("open")
+    page.lose(1006)
+    page.expect_after(None, "before the first welcome")
+    page.welcome(last_id=7)
+    page.lose(1006, 1006)
+    page.expect_after(7, "the last_id of the first welcome, as nothing has arrived since")
+    page.accept()
+    page.say(pushed(9), pushed(12))
+    page.lose(1006)
+    page.expect_after(12, "the last message of a replay that was cut")
+    page.welcome(12, resumed=True)
+    page.say(pushed(13), pushed(2**33), {"type": "presence", "members": ["ada"]})
+    page.lose(1006)
+    page.expect_after(2**33, "the last message that was pushed")
+
+
+@task("once")
+def test_replies_do_not_move_the_cursor(page):
+    page.enter(7)
+    (post,) = page.post("one")
+    page.say(pushed(8))
+    older = page.call("ask", "older", {"before": 5, "limit": 50})
+    messages = [pushed(number)["message"] for number in (3, 4)]
+
+    page.say(acked(20, post, "one"))
+    page.say({"type": "messages", "id": older, "messages": messages, "next": 3})
+    page.say({"type": "error", "id": None, "code": "bad_message", "detail": "No."})
+
+    page.expect_attempts(1, "since an error about no request isn't a reason to reconnect")
+    page.lose(1006)
+    page.expect_after(8, "since the push of message 9 may still be missing")
+
+
+@task("once")
+def test_too_many_missed_messages_are_requested_page_by_page(page):
+    page.enter(7)
+    page.say(pushed(8))
+    page.lose(1006)
+
+    page.welcome(200, resumed=False)
+    page.say(*page.history(8, range(9, 59)), pushed(201))
+    page.say(*page.history(58, range(59, 109)), pushed(202))
+    page.lose(1006)
+    page.expect_after(108, "the last message before the gap")
+    page.welcome(203, resumed=False)
+    page.say(pushed(204))
+    page.say(*page.history(108, range(109, 159)), *[pushed(205)])
+    page.say(*page.history(158, range(159, 206)))
+    page.lose(1006)
+    page.expect_after(205, "since nothing is missing any more")
+    page.welcome(205, resumed=True)
+    page.expect_sent("history", 0, "since nothing is missing")
+    page.say(pushed(206))
+    page.lose(1006)
+    page.expect_after(206, "the last message that was pushed")
+
+
+@task("once")
+def test_a_full_last_page_is_followed_by_an_empty_one(page):
+    page.enter(7)
+    page.lose(1006)
+    page.welcome(57, resumed=False)
+
+    page.say(*page.history(7, range(8, 58)))
+    page.say(*page.history(57, range(0)))
+    page.say(pushed(58))
+
+    page.expect_sent("history", 2, "since the second page was empty")
+    page.lose(1006)
+    page.expect_after(58, "the last message that was pushed")
+
+
+@task("once")
+def test_a_server_whose_database_was_restored_sets_the_cursor_back(page):
+    page.enter(100)
+    page.say(pushed(101))
+    page.lose(1006)
+
+    page.welcome(3, resumed=False)
+    page.lose(1006)
+    page.expect_after(3, "the last_id of the server")
+    page.welcome(3, resumed=True)
+    page.say(pushed(4))
+    page.lose(1006)
+    page.expect_after(4, "the last message that was pushed")
+
+
+@task("once")
+def test_each_object_is_passed_to_the_page_once_in_order(page):
+    page.enter(7)
+    said = []
+    for number in (8, 10, 12):
+        said += [pushed(number), pushed(number + 1), {"type": "presence", "members": ["bob"]}]
+        page.say(*said[-3:])
+        page.reconnect(number + 1)
+
+    found = [one for one in page.received if one["type"] != "welcome"]
+    expect(found == said, f"these objects: {shown(said)}", found)
+
+
 # What the tests use
 
 HANDSHAKE = {
@@ -470,3 +1095,27 @@ def expect_everything(server: Server, guest: Guest, after: int, last: dict) -> N
     lost = sorted({*wanted} - {*got})
     expect(not lost, f"all messages after {after}", f"without {lost[0] if lost else ''}")
     expect(got == wanted, f"the messages after {after}, each once and in order", got)
+
+
+# What the page's tests use
+
+
+def pushed(number: int) -> dict:
+    """Return the object that pushes a message."""
+    sent_at = "2026-11-29T10:00:00.000Z"
+    message = {"id": number, "room": "lobby", "author": "bob", "text": "yes", "sent_at": sent_at}
+    return {"type": "message", "message": message}
+
+
+def acked(number: int, request_id: str, text: str) -> dict:
+    """Return the ack of a post that was stored with this number."""
+    message = {**pushed(number)["message"], "author": "ada", "text": text}
+    return {"type": "ack", "id": request_id, "message": message}
+
+
+def expect_waits(waits: list[float | None], wanted: list[float], sentence: str) -> None:
+    """Expect these delays before the retries, give or take a millisecond. `sentence` names them."""
+    got = ["no retry" if wait is None else f"{wait / 1000:g} s" for wait in waits]
+    pairs = zip(waits, wanted, strict=True)
+    met = all(wait is not None and abs(wait - ms) <= 1 for wait, ms in pairs)
+    expect(met, f"these delays: {sentence}", ", ".join(got))
