@@ -149,10 +149,34 @@ def test_a_client_that_is_being_sent_to_at_each_beat_is_not_cut_off(stage, serve
         beat(server, ada)
         server.probe(PROBES, "unblock", "bob")
         bob.expect_message(message.result())
-    for _ in range(3):
+    for _ in range(2):
         beat(server, ada, bob)
+    get_stuck(server, "bob", "full", says="bob's buffer is full for a moment")
+    beat(server, ada)
+    server.probe(PROBES, "unblock", "bob")
+    beat(server, ada, bob)
 
-    bob.ping()
+    bob.expect_message(post(server, "eve", room, stage.text()))
+
+
+@task("heartbeat")
+def test_a_connection_that_breaks_between_two_beats_disturbs_no_other(stage, server):
+    room = stage.name()
+    server.probe(PROBES, "hold_requests", "hold", says="bob's next request takes a moment")
+    ada, bob = Guest(server, "ada", room), Guest(server, "bob", room)
+    eve = silent(server, "eve", room)
+    bob.send("hold")
+    eventually(lambda: server.probe(PROBES, "is_paused"), "bob's request", lambda: "none")
+
+    bob.cut()
+    eventually(lambda: server.probe(PROBES, "is_closed", "bob"), "the end of bob's", lambda: "none")
+    for _ in range(3):
+        beat(server, ada)
+    server.probe(PROBES, "go_on")
+
+    receive_ping(eve)
+    ada.wait_for_presence("ada", "bob", "eve")
+    ada.expect_to_shrink_to("ada")
 
 
 @task("heartbeat")

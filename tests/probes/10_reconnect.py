@@ -15,6 +15,7 @@ import simple_websocket
 
 import heartbeat
 import hub
+import protocol
 import store
 
 FLOOD = 2 * 2**20  # bytes, more than the buffers of a pair of sockets that are that small
@@ -33,12 +34,16 @@ goes_on = threading.Event()
 
 def beat() -> None:
     """Let the app's heart beat once, when no thread is sending, except to clients that block."""
-    for each in objects(hub.Connection):
-        if not modes.get(each.author) and hasattr(each, "_lock"):
-            each._lock.acquire(timeout=LONG)
-            each._lock.release()
+    wait_for_sends([each for each in objects(hub.Connection) if not modes.get(each.author)])
     for each in objects(heartbeat.Heartbeat):
         each.beat()
+
+
+def wait_for_sends(connections: list[hub.Connection]) -> None:
+    """Wait until no thread is sending to these clients."""
+    for lock in [each._lock for each in connections if hasattr(each, "_lock")]:
+        if lock.acquire(timeout=LONG):
+            lock.release()
 
 
 def answered(who: str) -> bool:
@@ -116,6 +121,7 @@ def control_writes() -> None:
 
 def block(who: str, mode: str) -> None:
     """From now on, let the writes to this client block: "stuck" or "full"."""
+    wait_for_sends([each for each in objects(hub.Connection) if each.author == who])
     held[who], modes[who], begun[who] = threading.Event(), mode, 0
 
 
@@ -169,6 +175,24 @@ def pause_last_page() -> None:
         return found
 
     store.Store.list = listed
+
+
+def hold_requests(word: str) -> None:
+    """Pause each thread that has a request with this word in it, until `go_on()`."""
+    real = protocol.Session.handle
+
+    def handle(self: protocol.Session, data: str | bytes) -> dict:
+        if word in str(data):
+            paused.set()
+            goes_on.wait(LONG)
+        return real(self, data)
+
+    protocol.Session.handle = handle
+
+
+def is_closed(who: str) -> bool:
+    """Return whether the library has noticed that this client has disconnected."""
+    return not any(each.thread.is_alive() for each in servers(who))
 
 
 def has_turn() -> bool:
