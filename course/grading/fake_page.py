@@ -1,7 +1,7 @@
 """A page without a network: the learner's connection.js, with a clock and WebSockets of a test.
 
-Time passes, WebSockets open and messages arrive only when a test says so. Thus hours of backoff take
-milliseconds, and every run is the same.
+Time passes, WebSockets open and messages arrive only when a test says so. Hours of backoff take a
+few milliseconds, and every run is the same.
 """
 
 from pathlib import Path
@@ -68,7 +68,7 @@ class FakePage:
     # What the page does
 
     def load(self, storage: str | None = OF_THIS_TAB, key: str = KEY) -> None:
-        """Load the page, or load it again. `storage` is the name of one, or None if it's blocked."""
+        """Load the page, or load it again. `storage` is a name, or None if it is blocked."""
         self.play(("load", {"storage": storage, "key": key}))
 
     def call(self, method: str, *given: object) -> object:
