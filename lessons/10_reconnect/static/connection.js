@@ -102,7 +102,8 @@ export class Connection {
     this.release();
     const worked = this.worked();
     let wait = this.delay(code, reason, worked);
-    // TODO(codes): Call `failLargest()` after 1009. Then `return this.stop(code, reason)` or set `wait` as the table says.
+    if (code === 1009) this.failLargest();
+    // TODO(codes): Return `this.stop(code, reason)` if a retry can't help. Set `wait` to 0 if the laptop slept.
     // END(codes)
     this.plan(wait, () => this.connect());
     this.show("reconnecting", `${WORDS[code] ?? "The connection was closed."} Reconnecting …`, code);
@@ -201,8 +202,8 @@ export class Connection {
 
   /** After 1009: the largest of the posts that were sent on this connection was too large. */
   failLargest() {
-    // TODO(codes-largest): If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
-    // END(codes-largest)
+    // TODO(outbox-largest): If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
+    // END(outbox-largest)
   }
 
   /** Remove a post from the outbox, such as one that failed and that the user edits. */
