@@ -16,6 +16,7 @@ import pytest
 
 from course.grading import Server, Stage, equal, expect, task
 from course.grading.asyncapi import described
+from course.grading.cutter import Cutter, posted_through_cuts
 from course.grading.expect import shown
 from course.grading.fake_page import FakePage
 from course.grading.guests import PROTOCOL, Guest, ids, post
@@ -1044,6 +1045,22 @@ def test_each_object_is_passed_to_the_page_once_in_order(page):
     expect(found == said, f"these objects: {shown(said)}", found)
 
 
+@task("once")
+def test_2000_messages_survive_a_network_that_cuts_at_random_bytes(stage):
+    server, room = stage.serve(HEARTBEAT=NEVER, REPLAY=150), stage.name()
+    network = stage.use(Cutter(server.port, stage.random))
+
+    shown = posted_through_cuts(server, network, room, rounds=20)
+
+    stored = messages(server, room, 0)
+    mine = [message["text"] for message in stored if message["author"] == "ada"]
+    expect(mine == [f"{n}" for n in range(1000)], "each post stored once, in order", mine)
+    wanted = [[message["id"], message["author"], message["text"]] for message in stored]
+    expect(
+        shown == wanted, "the page to show each message once, in order", different(shown, wanted)
+    )
+
+
 # What the tests use
 
 HANDSHAKE = {
@@ -1130,6 +1147,15 @@ def expect_everything(server: Server, guest: Guest, after: int, last: dict) -> N
 
 
 # What the page's tests use
+
+
+def different(got: list, wanted: list) -> str:
+    """Say where two lists begin to differ."""
+    pairs = enumerate(zip(got, wanted, strict=False))
+    index = next(
+        (index for index, (one, other) in pairs if one != other), min(map(len, (got, wanted)))
+    )
+    return f"{len(got)} rows; row {index + 1} is {got[index : index + 1]}, not {wanted[index : index + 1]}"
 
 
 def pushed(number: int) -> dict:
