@@ -1,14 +1,14 @@
-// A WebSocket connection that reconnects, catches up, and loses no post. It doesn't know the page:
-// the page passes in what the connection uses of the browser, and three functions to call.
+// A WebSocket connection that reconnects, catches up, and loses no post. It knows nothing about the
+// page, which passes in the parts of the browser that it uses, and three functions for it to call.
 
 // All times are in milliseconds.
-const BASE = 1_000; // the longest wait before the first retry; it doubles with every further retry
-const CAP = 30_000; // the longest wait before any retry
-const LONGEST = 300_000; // the longest wait that a server can ask for
+const BASE = 1_000; // the longest delay before the first retry; it doubles with each further retry
+const CAP = 30_000; // the longest delay before any retry
+const LONGEST = 300_000; // the longest delay that a server can ask for
 const STABLE = 10_000; // a connection that was open for this long has worked
-const QUIET = 30_000; // if nothing has arrived for this long, ask for a sign of life
-const ANSWER = 10_000; // how long the sign of life may take
-const LATE = 5_000; // a timer that runs this much too late was held up, as in a laptop that slept
+const QUIET = 30_000; // if nothing has arrived for this long, send a ping
+const ANSWER = 10_000; // after a ping, something must arrive within this time
+const LATE = 5_000; // a timer that runs later than this was delayed, for example by sleep
 const PAGE = 50; // messages in one page of history
 
 const SLEPT = "Ping/Pong timeout"; // simple-websocket's reason for 1008 if a ping isn't answered
@@ -48,7 +48,7 @@ export class Connection {
     this.posts = this.load();
   }
 
-  /** Connect, unless that has been done. */
+  /** Connect. Does nothing unless the connection is stopped. */
   open() {
     if (this.state !== "stopped") return;
     this.show("connecting", "Connecting …");
@@ -56,7 +56,7 @@ export class Connection {
     this.connect();
   }
 
-  /** Disconnect, and stay so until `open()` is called again. */
+  /** Disconnect, and don't retry until `open()` is called. */
   close() {
     this.release()?.close(1000);
     this.show("stopped", WORDS[1000], 1000);
@@ -70,8 +70,9 @@ export class Connection {
     return id;
   }
 
-  // The life of a WebSocket
+  // Connect, receive, close
 
+  /** Open a WebSocket and listen to it. Only the events of the WebSocket in use count. */
   connect() {
     const socket = new this.WebSocket(this.url(this.cursor), this.protocol);
     this.socket = socket;
@@ -85,6 +86,7 @@ export class Connection {
     this.watch();
   }
 
+  /** Handle an object that the server sent, then pass it to the page. */
   receive(said) {
     this.watch();
     if (said.type === "welcome") {
@@ -98,6 +100,7 @@ export class Connection {
     this.onMessage(said);
   }
 
+  /** The WebSocket in use has closed, or was given up: plan a retry, or stop. */
   closed({ code, reason }) {
     this.release();
     const worked = this.worked();
@@ -109,13 +112,13 @@ export class Connection {
     this.show("reconnecting", `${WORDS[code] ?? "The connection was closed."} Reconnecting …`, code);
   }
 
-  /** Show why there will be no retry. */
+  /** Stop, and report why. */
   stop(code, reason) {
     const words = [WORDS[code] ?? "The server has closed the connection.", reason, `(${code})`];
     this.show("stopped", words.filter(Boolean).join(" "), code);
   }
 
-  /** Ignore the WebSocket from now on, and leave no timer. Returns the WebSocket, or null. */
+  /** Ignore the WebSocket from now on, and clear the timer. Returns the WebSocket, or null. */
   release() {
     const socket = this.socket;
     this.clearTimeout(this.timer);
@@ -129,7 +132,7 @@ export class Connection {
     this.timer = this.setTimeout(action, wait);
   }
 
-  /** Report a state, once: a screen reader shouldn't announce every attempt. */
+  /** Report a state if it has changed. A screen reader shouldn't announce every attempt. */
   show(state, words, code) {
     if (state === this.state) return;
     this.state = state;
@@ -142,12 +145,12 @@ export class Connection {
 
   // Backoff
 
-  /** Return whether the connection was open for a while. To be accepted isn't enough. */
+  /** Return whether the connection was open for `STABLE`. A server may accept and close at once. */
   worked() {
     return this.openedAt !== null && this.now() - this.openedAt >= STABLE;
   }
 
-  /** Return how long to wait before the next retry. `worked` is about the last connection. */
+  /** Return the delay before the next retry. `worked` says whether the last connection did. */
   delay(code, reason, worked) {
     // TODO(backoff): Set `retries` to 0 if the connection has worked. Count this retry, and return a random delay.
     // END(backoff)
@@ -155,18 +158,18 @@ export class Connection {
 
   // The watchdog
 
-  /** Something has arrived, or an attempt has begun: check again after `QUIET`. */
+  /** Start the time again: something has arrived, or an attempt has begun. */
   watch() {
     this.plan(QUIET, () => this.check());
   }
 
-  /** Ask for a sign of life. If none arrives in time, give the WebSocket up. */
+  /** Find out whether the connection still works. */
   check() {
     // TODO(watchdog): Send a `ping`. If nothing arrives within `ANSWER`, call `giveUp()`, or check again if the timer was late.
     // END(watchdog)
   }
 
-  /** Close a WebSocket that seems dead, and retry. */
+  /** Close a WebSocket that seems to be dead, and retry. */
   giveUp() {
     // TODO(watchdog-give_up): Release and close the WebSocket, and call `closed()` for it: its own `close` event may be late.
     // END(watchdog-give_up)
@@ -180,7 +183,7 @@ export class Connection {
 
   // The outbox
 
-  /** Send a text as soon as possible, and until it is acknowledged or refused. Returns its id. */
+  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     // TODO(outbox): Add `post` to `posts`, save the outbox, and send the post if the connection is open.
@@ -194,19 +197,19 @@ export class Connection {
     // END(outbox-send)
   }
 
-  /** Take note of the reply to a post: an `ack`, or an `error`. */
+  /** Handle an `ack` or an `error`, which may be the reply to a post. */
   settle({ type, id, detail }) {
     // TODO(outbox-settle): On an `ack`, remove the post with this id. On an `error`, set its `failed` to `detail`. Save.
     // END(outbox-settle)
   }
 
-  /** After 1009: the largest of the posts that were sent on this connection was too large. */
+  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
   failLargest() {
     // TODO(outbox-largest): If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
     // END(outbox-largest)
   }
 
-  /** Remove a post from the outbox, such as one that failed and that the user edits. */
+  /** Remove a post from the outbox, for example because its author edits its text. */
   discard(id) {
     this.posts = this.posts.filter((post) => post.id !== id);
     this.save();

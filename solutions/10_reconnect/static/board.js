@@ -11,7 +11,7 @@ const author = new URLSearchParams(location.search).get("author");
 const room = location.pathname.split("/").pop();
 const drafts = new Map(); // the rows of the posts in the outbox, by id
 let paging = { before: NEWEST }; // the page of messages that is to arrive, or null
-let missed = 0; // messages of other users that arrived before the welcome
+let missed = 0; // messages by other users that arrived before the welcome
 
 // The connection
 

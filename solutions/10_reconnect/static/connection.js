@@ -1,14 +1,14 @@
-// A WebSocket connection that reconnects, catches up, and loses no post. It doesn't know the page:
-// the page passes in what the connection uses of the browser, and three functions to call.
+// A WebSocket connection that reconnects, catches up, and loses no post. It knows nothing about the
+// page, which passes in the parts of the browser that it uses, and three functions for it to call.
 
 // All times are in milliseconds.
-const BASE = 1_000; // the longest wait before the first retry; it doubles with every further retry
-const CAP = 30_000; // the longest wait before any retry
-const LONGEST = 300_000; // the longest wait that a server can ask for
+const BASE = 1_000; // the longest delay before the first retry; it doubles with each further retry
+const CAP = 30_000; // the longest delay before any retry
+const LONGEST = 300_000; // the longest delay that a server can ask for
 const STABLE = 10_000; // a connection that was open for this long has worked
-const QUIET = 30_000; // if nothing has arrived for this long, ask for a sign of life
-const ANSWER = 10_000; // how long the sign of life may take
-const LATE = 5_000; // a timer that runs this much too late was held up, as in a laptop that slept
+const QUIET = 30_000; // if nothing has arrived for this long, send a ping
+const ANSWER = 10_000; // after a ping, something must arrive within this time
+const LATE = 5_000; // a timer that runs later than this was delayed, for example by sleep
 const PAGE = 50; // messages in one page of history
 
 const SLEPT = "Ping/Pong timeout"; // simple-websocket's reason for 1008 if a ping isn't answered
@@ -48,7 +48,7 @@ export class Connection {
     this.posts = this.load();
   }
 
-  /** Connect, unless that has been done. */
+  /** Connect. Does nothing unless the connection is stopped. */
   open() {
     if (this.state !== "stopped") return;
     this.show("connecting", "Connecting …");
@@ -56,7 +56,7 @@ export class Connection {
     this.connect();
   }
 
-  /** Disconnect, and stay so until `open()` is called again. */
+  /** Disconnect, and don't retry until `open()` is called. */
   close() {
     this.release()?.close(1000);
     this.show("stopped", WORDS[1000], 1000);
@@ -70,8 +70,9 @@ export class Connection {
     return id;
   }
 
-  // The life of a WebSocket
+  // Connect, receive, close
 
+  /** Open a WebSocket and listen to it. Only the events of the WebSocket in use count. */
   connect() {
     const socket = new this.WebSocket(this.url(this.cursor), this.protocol);
     this.socket = socket;
@@ -85,6 +86,7 @@ export class Connection {
     this.watch();
   }
 
+  /** Handle an object that the server sent, then pass it to the page. */
   receive(said) {
     this.watch();
     if (said.type === "welcome") {
@@ -98,6 +100,7 @@ export class Connection {
     this.onMessage(said);
   }
 
+  /** The WebSocket in use has closed, or was given up: plan a retry, or stop. */
   closed({ code, reason }) {
     this.release();
     const worked = this.worked();
@@ -114,13 +117,13 @@ export class Connection {
     this.show("reconnecting", `${WORDS[code] ?? "The connection was closed."} Reconnecting …`, code);
   }
 
-  /** Show why there will be no retry. */
+  /** Stop, and report why. */
   stop(code, reason) {
     const words = [WORDS[code] ?? "The server has closed the connection.", reason, `(${code})`];
     this.show("stopped", words.filter(Boolean).join(" "), code);
   }
 
-  /** Ignore the WebSocket from now on, and leave no timer. Returns the WebSocket, or null. */
+  /** Ignore the WebSocket from now on, and clear the timer. Returns the WebSocket, or null. */
   release() {
     const socket = this.socket;
     this.clearTimeout(this.timer);
@@ -134,7 +137,7 @@ export class Connection {
     this.timer = this.setTimeout(action, wait);
   }
 
-  /** Report a state, once: a screen reader shouldn't announce every attempt. */
+  /** Report a state if it has changed. A screen reader shouldn't announce every attempt. */
   show(state, words, code) {
     if (state === this.state) return;
     this.state = state;
@@ -147,12 +150,12 @@ export class Connection {
 
   // Backoff
 
-  /** Return whether the connection was open for a while. To be accepted isn't enough. */
+  /** Return whether the connection was open for `STABLE`. A server may accept and close at once. */
   worked() {
     return this.openedAt !== null && this.now() - this.openedAt >= STABLE;
   }
 
-  /** Return how long to wait before the next retry. `worked` is about the last connection. */
+  /** Return the delay before the next retry. `worked` says whether the last connection did. */
   delay(code, reason, worked) {
     // --8<-- [start:backoff] Set `retries` to 0 if the connection has worked. Count this retry, and return a random delay.
     if (worked) this.retries = 0;
@@ -166,12 +169,12 @@ export class Connection {
 
   // The watchdog
 
-  /** Something has arrived, or an attempt has begun: check again after `QUIET`. */
+  /** Start the time again: something has arrived, or an attempt has begun. */
   watch() {
     this.plan(QUIET, () => this.check());
   }
 
-  /** Ask for a sign of life. If none arrives in time, give the WebSocket up. */
+  /** Find out whether the connection still works. */
   check() {
     // --8<-- [start:watchdog] Send a `ping`. If nothing arrives within `ANSWER`, call `giveUp()`, or check again if the timer was late.
     this.ask("ping");
@@ -183,7 +186,7 @@ export class Connection {
     // --8<-- [end:watchdog]
   }
 
-  /** Close a WebSocket that seems dead, and retry. */
+  /** Close a WebSocket that seems to be dead, and retry. */
   giveUp() {
     // --8<-- [start:watchdog-give_up] Release and close the WebSocket, and call `closed()` for it: its own `close` event may be late.
     this.release().close();
@@ -201,7 +204,7 @@ export class Connection {
 
   // The outbox
 
-  /** Send a text as soon as possible, and until it is acknowledged or refused. Returns its id. */
+  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     // --8<-- [start:outbox] Add `post` to `posts`, save the outbox, and send the post if the connection is open.
@@ -221,7 +224,7 @@ export class Connection {
     // --8<-- [end:outbox-send]
   }
 
-  /** Take note of the reply to a post: an `ack`, or an `error`. */
+  /** Handle an `ack` or an `error`, which may be the reply to a post. */
   settle({ type, id, detail }) {
     // --8<-- [start:outbox-settle] On an `ack`, remove the post with this id. On an `error`, set its `failed` to `detail`. Save.
     const post = this.posts.find((post) => post.id === id);
@@ -232,7 +235,7 @@ export class Connection {
     // --8<-- [end:outbox-settle]
   }
 
-  /** After 1009: the largest of the posts that were sent on this connection was too large. */
+  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
   failLargest() {
     // --8<-- [start:outbox-largest] If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
     if (this.openedAt === null) return;
@@ -244,7 +247,7 @@ export class Connection {
     // --8<-- [end:outbox-largest]
   }
 
-  /** Remove a post from the outbox, such as one that failed and that the user edits. */
+  /** Remove a post from the outbox, for example because its author edits its text. */
   discard(id) {
     this.posts = this.posts.filter((post) => post.id !== id);
     this.save();
@@ -256,7 +259,7 @@ export class Connection {
     try {
       this.storage.setItem(this.key, JSON.stringify(this.posts));
     } catch {
-      // It is full or blocked. The posts are still in memory.
+      // The storage is full or blocked. The posts are still in memory.
     }
     // --8<-- [end:outbox-save]
     this.onOutbox(structuredClone(this.posts));
@@ -269,7 +272,7 @@ export class Connection {
     try {
       posts = JSON.parse(this.storage.getItem(this.key)).filter(isPost);
     } catch {
-      // Nothing is stored, or another program has stored something else.
+      // Nothing is stored, or it isn't an outbox.
     }
     // --8<-- [end:outbox-load]
     return posts;
@@ -281,11 +284,11 @@ export class Connection {
   follow(said) {
     // --8<-- [start:once] Move `cursor` so that no message up to it is missing. Request `history` after it if messages are missing.
     if (said.type === "welcome" && (this.cursor === null || said.last_id < this.cursor)) {
-      this.cursor = said.last_id; // The first connection, or a server whose database was restored.
+      this.cursor = said.last_id; // It is the first welcome, or the server's database was restored.
     } else if (said.type === "welcome" && !said.resumed) {
       this.requestMissing();
     } else if (said.type === "message" && this.gap === null) {
-      this.cursor = said.message.id; // While messages are missing, live ones don't move the cursor.
+      this.cursor = said.message.id; // Not while messages with smaller ids are missing.
     } else if (said.type === "messages" && said.id === this.gap) {
       this.cursor = said.next;
       this.gap = null;
