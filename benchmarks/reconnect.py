@@ -7,6 +7,7 @@ Exits with 1 if any run lost or doubled a message.
 """
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ.setdefault("COURSE_PATIENCE", "10")  # A page with thousands of rows is slow.
 
 from course.grading.children import start_fresh  # noqa: E402
 from course.grading.cutter import EACH, Cutter, posted_through_cuts  # noqa: E402

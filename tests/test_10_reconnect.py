@@ -1152,11 +1152,10 @@ def expect_everything(server: Server, guest: Guest, after: int, last: dict) -> N
 
 def different(got: list, wanted: list) -> str:
     """Say where two lists begin to differ."""
-    pairs = enumerate(zip(got, wanted, strict=False))
-    index = next(
-        (index for index, (one, other) in pairs if one != other), min(map(len, (got, wanted)))
-    )
-    return f"{len(got)} rows; row {index + 1} is {got[index : index + 1]}, not {wanted[index : index + 1]}"
+    same = [one == other for one, other in zip(got, wanted, strict=False)]
+    index = same.index(False) if False in same else len(same)
+    one, other = got[index : index + 1], wanted[index : index + 1]
+    return f"{len(got)} rows; row {index + 1} is {one}, not {other}"
 
 
 def pushed(number: int) -> dict:
