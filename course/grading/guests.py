@@ -18,8 +18,8 @@ NUMBERS = itertools.count(1)  # Request ids: two tabs of one client need differe
 class Guest:
     """A client in a room. It sorts what it receives by type, and keeps the order of each type.
 
-    Its constructor reads the welcome and, unless it is `in_a_hurry`, waits for a first reply. With a
-    cursor `after` it resumes: `missed` are the messages that were pushed before the welcome.
+    Its constructor reads the welcome and, unless it is `in_a_hurry`, waits for a first reply.
+    With a cursor `after` it resumes: `missed` are the messages that were pushed before the welcome.
     """
 
     def __init__(

@@ -92,7 +92,7 @@ def can_write(sock: socket.socket) -> bool:
 
 
 class Hub:
-    """The rooms, each with its connections. An empty room is forgotten."""
+    """The rooms, each with its connections. Empty rooms are removed."""
 
     def __init__(self) -> None:
         # Hold `turn` to change a room or to send to it, so that all clients see one order.
@@ -112,13 +112,13 @@ class Hub:
         """
         with self.turn:
             before = self.members(room)
-            # Registered before it is greeted, the client misses no message after its welcome.
+            # Register first, then greet: the client misses no message after its welcome.
             self._rooms.setdefault(room, set()).add(connection)
             connection.send(json.dumps({**welcome(), "members": self.members(room)}))
             self.tell(room, before)
 
     def leave(self, room: str, *connections: Connection) -> None:
-        """Remove those of the connections that are in the room."""
+        """Remove connections from the room. Ignore any that aren't in it."""
         with self.turn:
             before = self.members(room)
             here = self._rooms.get(room, set())
@@ -128,7 +128,7 @@ class Hub:
             self.tell(room, before)
 
     def tell(self, room: str, before: list[str]) -> None:
-        """Publish the members of the room if they are not the same as `before`."""
+        """Publish the members of the room if they differ from `before`."""
         members = self.members(room)
         if members != before:
             self.publish(room, {"type": "presence", "members": members})
@@ -156,7 +156,7 @@ class PublishingStore(Store):
 
     def add(self, room: str, author: str, text: str, request_id: str | None = None) -> dict:
         """Store a message as `Store.add` does, and publish it unless it was stored before."""
-        with self._hub.turn:  # From the id to the last send, no other thread may publish.
+        with self._hub.turn:  # No other thread may publish between the id and the last send.
             newest = self.last_id(room)
             message = super().add(room, author, text, request_id)
             if message["id"] > newest:

@@ -39,12 +39,12 @@ def posted() -> dict:
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """Return a number from the query. Raises BadRequest unless it is digits and in range."""
+    """Return a number from the query. Raises BadRequest unless it is a whole number in range."""
     return in_range(name, request.args.get(name, str(default)), low, high)
 
 
 def in_range(name: str, text: str, low: int, high: int) -> int:
-    """Return `text` as a number. Raises BadRequest unless it is digits and in range."""
+    """Return `text` as a number. Raises BadRequest unless it is a whole number in range."""
     if not re.fullmatch("[0-9]{1,19}", text) or not low <= int(text) <= high:
         raise BadRequest(f"{name} must be a whole number from {low} to {high}.")
     return int(text)

@@ -57,7 +57,7 @@ class Session:
 
 
 def error(request_id: str | None, code: str, detail: str) -> dict:
-    """Return the reply to a request that failed. `request_id` is None if its id can't be read."""
+    """Return the reply to a request that failed. The id is None if it can't be read."""
     return {"type": "error", "id": request_id, "code": code, "detail": detail}
 
 
