@@ -1066,7 +1066,7 @@ def restarted(name: str, clients: int, down: int, rate: int) -> list[float]:
     return [sum(attempts.values()), most, at]
 
 
-@pytest.mark.parametrize("given", itertools.product((50, 200), (0, 5, 20), (10, 50, 200)))
+@pytest.mark.parametrize("given", [*itertools.product((50, 200), (0, 5, 20), (10, 50, 200))])
 def test_clients_reconnect_as_a_queue_of_events_says(looks, given):
     settings = dict(zip(("clients", "down", "rate"), given, strict=True))
 

@@ -87,7 +87,8 @@
 
     draw() {
       const { clients, down, rate } = this.now, runs = compare(this.now);
-      const x = (second) => 10 + second * 5, height = (count) => Number(((count / clients) * 38).toFixed(1));
+      const top = Math.max(...runs.flatMap(({ each }) => each));
+      const x = (second) => 10 + second * 5, height = (count) => Number(((count / top) * 40).toFixed(1));
       const bars = (counts, y, wanted) => counts.slice(0, SHOWN).map((count, second) => (wanted(second) && count ? `M${x(second) + 2.5} ${y}v-${height(count)}` : "")).join("");
       const marks = runs.flatMap(({ name, each }, row) => {
         const y = 68 + row * 64, path = (kind, d) => (d ? [this.mark("path", { class: kind, d })] : []);
@@ -97,7 +98,7 @@
           ...path("timeline-late", bars(each, y, (second) => over[second])),
           ...path("timeline-taken", bars(each.map((count, second) => count - over[second]), y, () => true)),
           this.mark("path", { d: `M10 ${y}H330` }),
-          ...(height(rate) < 40 ? path("timeline-limit", `M10 ${Number((y - height(rate)).toFixed(1))}H330`) : []),
+          ...(rate < top ? path("timeline-limit", `M10 ${Number((y - height(rate)).toFixed(1))}H330`) : []),
         ];
       });
       const axis = [0, 20, 40, 60].map((second) => this.mark("text", { class: "timeline-note", x: x(second), y: 212, "text-anchor": second ? "middle" : "start" }, `${second} s`));
