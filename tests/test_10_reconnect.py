@@ -1019,6 +1019,20 @@ def test_a_full_last_page_is_followed_by_an_empty_one(page):
 
 
 @task("once")
+def test_it_reconnects_if_the_server_cannot_send_what_is_missing(page):
+    page.enter(7)
+    page.lose(1006)
+    page.welcome(200, resumed=False)
+    (request,) = page.expect_sent("history", 1, "since messages are missing")
+
+    page.say({"type": "error", "id": request["id"], "code": "internal", "detail": "It failed."})
+
+    page.expect_state("reconnecting", "since nothing else would request them")
+    page.pass_time(2_000)
+    page.expect_after(7, "since the same messages are missing")
+
+
+@task("once")
 def test_a_server_whose_database_was_restored_sets_the_cursor_back(page):
     page.enter(100)
     page.say(pushed(101))

@@ -109,7 +109,8 @@ export class Connection {
     // TODO(codes): Return `this.stop(code, reason)` if a retry can't help. Set `wait` to 0 if the laptop slept.
     // END(codes)
     this.plan(wait, () => this.connect());
-    this.show("reconnecting", `${WORDS[code] ?? "The connection was closed."} Reconnecting …`, code);
+    const why = WORDS[code] ?? "The connection was closed.";
+    this.show("reconnecting", `${why} Reconnecting …`, code);
   }
 
   /** Stop, and report why. */

@@ -114,7 +114,8 @@ export class Connection {
     }
     // --8<-- [end:codes]
     this.plan(wait, () => this.connect());
-    this.show("reconnecting", `${WORDS[code] ?? "The connection was closed."} Reconnecting …`, code);
+    const why = WORDS[code] ?? "The connection was closed.";
+    this.show("reconnecting", `${why} Reconnecting …`, code);
   }
 
   /** Stop, and report why. */
