@@ -327,6 +327,8 @@ def _program(text: str, suffix: str) -> object:
             return ast.dump(ast.parse(text))
         except SyntaxError:
             return text
+    if suffix == ".css":  # A line that begins with `#` isn't a comment.
+        return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split()
     return [" ".join(line.split()) for line in code_lines(text)]
 
 

@@ -263,9 +263,10 @@ class RawSocket:
     """A WebSocket over plain TCP, frame by frame: it answers neither a close nor a ping.
 
     What goes by is on the test's wire. Raises Unmet where the server does not open it.
+    `subprotocol` is what it offers, if anything.
     """
 
-    def __init__(self, server, who: str, target: str) -> None:
+    def __init__(self, server, who: str, target: str, subprotocol: str = "") -> None:
         self._server, self.who, self._wire = server, who, server.stage.wire
         self._wire.sent(who, f"open {target}")
         host, port = server.host.split(":")
@@ -275,10 +276,11 @@ class RawSocket:
             raise server.unmet("a connection", str(error), SECONDS) from None
         self._file = self._socket.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()
+        offer = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
         self._send(
             f"GET {target} HTTP/1.1\r\nHost: {server.host}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
+            f"{offer}Sec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         status = self._line("an answer to the handshake")
         if status.split()[1:2] != [b"101"]:

@@ -174,11 +174,11 @@ class Server:
 
         return self.stage.use(EventReader(self, who, target, headers or {}))
 
-    def raw_socket(self, who: str, target: str) -> "RawSocket":
+    def raw_socket(self, who: str, target: str, subprotocol: str = "") -> "RawSocket":
         """Open a WebSocket whose client sends only what it is told to, and answers nothing."""
         from course.grading.sockets import RawSocket
 
-        return self.stage.use(RawSocket(self, who, target))
+        return self.stage.use(RawSocket(self, who, target, subprotocol))
 
     def probe(self, file: Path, function: str, *args: object, says: str = "") -> object:
         """Call a function of the file of ours in the app's process, as `Stage.probe` does.

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import heapq
 import importlib
 import itertools
 import json
@@ -1002,18 +1003,19 @@ def test_transports_cost_what_was_measured(looks):
     assert 0.4 < costs[0]["age"] < 0.6
 
 
-def test_the_picture_of_transports_is_what_the_model_draws(looks):
-    shapes = """(part) => {
-        const all = `figure-transports > ${part} :is(circle, path, svg text, td)`;
+@pytest.mark.parametrize("name", ["transports", "reconnect"])
+def test_the_picture_is_what_the_model_draws(looks, name):
+    shapes = """([name, part]) => {
+        const all = `figure-${name} > ${part} :is(circle, path, svg text, td)`;
         const names = ["class", "cx", "cy", "d"];
         const told = (each) => names.map((name) => each.getAttribute(name) || "");
         return [...document.querySelectorAll(all)].map((each) =>
             [each.localName, each.textContent, ...told(each)]);
     }"""
 
-    still, live = looks.evaluate(shapes, ".still"), looks.evaluate(shapes, ".live")
+    still, live = (looks.evaluate(shapes, [name, part]) for part in (".still", ".live"))
 
-    assert len(live) > 30
+    assert len(live) > 20
     assert still == live
 
 
@@ -1031,3 +1033,69 @@ def test_transports_are_played_by_keyboard(page):
 
     figure.get_by_role("slider", name="Messages a minute").press("End")
     assert "Messages a minute: 120" in figure.inner_text()
+
+
+# Clients that reconnect
+
+
+def restarted(name: str, clients: int, down: int, rate: int) -> list[float]:
+    """Return all attempts, the most in a second after the restart, and when the last is back."""
+    state = 1
+    attempts: dict[int, int] = {}
+
+    def wait(n: int) -> float:
+        nonlocal state
+        longest = 1 if name == "Every second" else min(30, 2**n)
+        if name != "Backoff with jitter":
+            return longest
+        state = state * 16807 % (2**31 - 1)
+        return state / (2**31 - 1) * longest
+
+    waiting = [(wait(0), client, 0) for client in range(clients)]
+    heapq.heapify(waiting)
+    taken: dict[int, int] = {}
+    while waiting:
+        at, client, n = heapq.heappop(waiting)
+        second = int(at)
+        attempts[second] = attempts.get(second, 0) + 1
+        if second >= down and taken.get(second, 0) < rate:
+            taken[second] = taken.get(second, 0) + 1
+        else:
+            heapq.heappush(waiting, (at + wait(n + 1), client, n + 1))
+    most = max(count for second, count in attempts.items() if second >= down)
+    return [sum(attempts.values()), most, at]
+
+
+@pytest.mark.parametrize("given", [*itertools.product((50, 200), (0, 5, 20), (10, 50, 200))])
+def test_clients_reconnect_as_a_queue_of_events_says(looks, given):
+    settings = dict(zip(("clients", "down", "rate"), given, strict=True))
+
+    runs = model(looks, "reconnect", "({ compare }, given) => compare(given)", settings)
+
+    assert [run["name"] for run in runs] == ["Every second", "Backoff", "Backoff with jitter"]
+    for run in runs:
+        assert [run["sum"], run["most"], run["back"]] == restarted(run["name"], *given)
+        assert sum(run["each"]) == run["sum"]
+
+
+def test_the_waits_of_the_figure_are_those_of_lesson_10():
+    client = (ROOT / "solutions/10_reconnect/static/connection.js").read_text("utf-8")
+    figure = (FIGURES / "reconnect.js").read_text("utf-8")
+
+    assert "const BASE = 1_000;" in client
+    assert "const CAP = 30_000;" in client
+    assert "const BASE = 1, CAP = 30; // seconds" in figure
+
+
+def test_a_restart_is_played_by_keyboard(page):
+    figure = page.locator("figure-reconnect .live")
+    assert "With jitter there are at most 49" in figure.inner_text()
+
+    slider = figure.get_by_role("slider", name="The server is down")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") == "The server is down for 20 s"
+
+    figure.get_by_role("slider", name="Clients").press("Home")
+    rows = figure.locator("tbody tr").all_inner_texts()
+    assert rows[0].split("\t")[0].strip() == "Every second"
+    assert "50 clients after one restart" in figure.inner_text()

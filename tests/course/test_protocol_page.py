@@ -10,7 +10,7 @@ import yaml
 from course.lesson.lessons import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "protocol.md").read_text("utf-8")
-FILE = yaml.safe_load((ROOT / "solutions" / "09_browser" / "asyncapi.yaml").read_text("utf-8"))
+FILE = yaml.safe_load((ROOT / "solutions" / "10_reconnect" / "asyncapi.yaml").read_text("utf-8"))
 MESSAGES = FILE["components"]["messages"]
 REQUESTS = {name for name, each in FILE["operations"].items() if each["action"] == "receive"}
 SENT = [json.loads(text) for text in re.findall(r"^\w+ → (\{.*\})$", PAGE, re.MULTILINE)]
