@@ -3,7 +3,8 @@
 The workbench and `measure` start it as a plain script. It imports nothing of the course, so that
 a learner's own modules mean here what they mean to them:
 
-    hosting.py FOLDER SCRATCH    serves the app of FOLDER on a free port, its files in SCRATCH
+    hosting.py FOLDER SCRATCH [ORIGIN]    serves the app of FOLDER on a free port, its files in
+                                          SCRATCH. ORIGIN is that of the pages that may use it.
 
 It reports on its first stdout, in lines of JSON, that the app is ready, with its port and routes,
 or what went wrong. What the learner's code prints goes to stderr. It ends when its stdin does, so
@@ -37,7 +38,7 @@ LISTENS = re.compile(r"\bwss?://[^\s/:]+:([0-9]+)")
 
 def main() -> None:
     """Serve the folder's app until stdin ends."""
-    folder, scratch = (os.path.realpath(path) for path in sys.argv[1:])
+    folder, scratch = (os.path.realpath(path) for path in sys.argv[1:3])
     os.chdir(scratch)
     say = channel()
     threading.Thread(target=end_with_stdin, args=(scratch,), daemon=True).start()
@@ -47,7 +48,7 @@ def main() -> None:
     sys.pycache_prefix = scratch
     sys.dont_write_bytecode = True
     try:
-        serve_app(say) if Path(folder, APP).is_file() else serve_program(folder, say)
+        serve_app(say, sys.argv[3:]) if Path(folder, APP).is_file() else serve_program(folder, say)
     except BaseException as error:
         say(event="broken", sentence=in_words(error, folder), trace=own_trace(error, folder))
         sys.exit(1)
@@ -79,13 +80,22 @@ def end_with_stdin(scratch: str) -> None:
     os._exit(0)
 
 
-def serve_app(say) -> None:
-    """Serve the Flask app that `create_app()` in app.py returns."""
+def serve_app(say, origins: list[str]) -> None:
+    """Serve the Flask app that `create_app()` in app.py returns.
+
+    If it has accounts, it gets some to try it with. `origins` are those of the pages that may use
+    it, if it asks for them.
+    """
     import flask
 
     app = importlib.import_module("app").create_app()
     if not isinstance(app, flask.Flask):
         raise TypeError(f"create_app() returned a {type(app).__name__}, not a Flask app.")
+    if "ORIGINS" in app.config and origins:
+        app.config["ORIGINS"] = origins
+    if "accounts" in app.cli.commands:
+        with app.app_context():
+            app.cli.commands["accounts"].commands["demo"].main([], standalone_mode=False)
     listening = server(app)
     say(event="ready", port=listening.server_port, routes=routes(app), settings=settings(app))
     listening.serve_forever(0.02)

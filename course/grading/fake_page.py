@@ -121,6 +121,14 @@ class FakePage:
         """Close a WebSocket from the server's side. With 1006, it is cut."""
         self.play(("end", {"code": code, "reason": reason, "which": which}))
 
+    def access(self, status: int = 200, retry_after: float = 0, how: str = "answer") -> None:
+        """Set what `access()` leads to: "answer", "hold" an answer until it arrives, or "fail"."""
+        self.play(("access", {"status": status, "retryAfter": retry_after, "how": how}))
+
+    def arrive(self) -> None:
+        """Let the held answers of `access()` arrive."""
+        self.play(("arrive", {}))
+
     # Time and chance
 
     def pass_time(self, ms: float) -> None:
@@ -174,6 +182,11 @@ class FakePage:
     def received(self) -> list[dict]:
         """All objects that were passed to the page since it was loaded."""
         return self._now["received"]
+
+    @property
+    def asked(self) -> int:
+        """How often `access()` was called since the page was loaded."""
+        return self._now["asked"]
 
     @property
     def outbox(self) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Clients of the board over its WebSocket, as lessons 8 and 10 speak to it."""
+"""Clients of the board over its WebSocket, as lessons 8, 10 and 11 speak to it."""
 
 import itertools
 import json
@@ -20,6 +20,7 @@ class Guest:
 
     Its constructor reads the welcome and, unless it is `in_a_hurry`, waits for a first reply.
     With a cursor `after` it resumes: `missed` are the messages that were pushed before the welcome.
+    From lesson 11 on, `headers` or `query` prove who it is.
     """
 
     def __init__(
@@ -30,11 +31,16 @@ class Guest:
         deflate: bool = False,
         in_a_hurry: bool = False,
         after: int | None = None,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
     ) -> None:
-        query = {"author": who} if after is None else {"author": who, "after": after}
+        query = {"author": who} if query is None else query
+        query = query if after is None else {**query, "after": after}
         target = f"/board/{room}?{urlencode(query)}"
         self.who, self.room = who, room
-        self.socket = server.socket(who, target, subprotocols=PROTOCOL, deflate=deflate)
+        self.socket = server.socket(
+            who, target, subprotocols=PROTOCOL, deflate=deflate, headers=headers
+        )
         self._waiting: dict[str, deque] = defaultdict(deque)
         self._ids: list[int] = []  # of the messages that were pushed to it
         self.received: list[dict] = []
@@ -150,6 +156,14 @@ class Guest:
     def leave(self) -> None:
         """Close the connection."""
         self.socket.close()
+
+    def until_close(self, code: int) -> list[dict]:
+        """Wait for a close with this code. Return what hasn't been asked for, and what precedes it.
+
+        That is in the order of each type only.
+        """
+        waiting = [event for events in self._waiting.values() for event in events]
+        return waiting + [json.loads(text) for text in self.socket.receive_until_close(code)]
 
     def cut(self) -> None:
         """Break the connection with a TCP reset."""

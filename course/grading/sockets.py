@@ -210,6 +210,22 @@ class Socket:
         self._wire.received(self.who, _in_words(data))
         raise Unmet(f"close {code}", _in_words(data), next)
 
+    def receive_until_close(self, code: int, seconds: float = SECONDS) -> list[str | bytes]:
+        """Return the messages before a close, which must have this code."""
+        messages = []
+        while True:
+            try:
+                messages.append(self._next(seconds))
+            except TimeoutError:
+                self._wire.received(self.who, f"nothing for {seconds * PATIENCE:g} s")
+                raise self._server.unmet(f"close {code}", "nothing", seconds) from None
+            except ConnectionClosed as closed:
+                self._wire.received(self.who, self._ending(closed))
+                if _code(closed) != code:
+                    raise Unmet(f"close {code}", self._ending(closed)) from None
+                return messages
+            self._wire.received(self.who, _in_words(messages[-1]))
+
     def ping(self, seconds: float = SECONDS) -> None:
         """Send a protocol ping, and wait for its pong."""
         self._wire.sent(self.who, "ping")

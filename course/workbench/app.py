@@ -35,6 +35,7 @@ class App:
 
     def __init__(self, folder: Path, tell: Tell) -> None:
         self.folder, self._tell = folder, tell
+        self.origin = ""  # of the app's own pages, as the browser sees it
         self.state, self.sentence, self.trace = "starting", "", ""
         self.port, self.routes, self.settings = 0, [], {}
         self._starts = 0
@@ -58,8 +59,9 @@ class App:
             self._become("starting")
             await self._end()
             ours = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+            origin = [self.origin] if self.origin else []
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(CHILD), str(self.folder), self._scratch.name),
+                *(sys.executable, str(CHILD), str(self.folder), self._scratch.name, *origin),
                 env=environment.for_program(**ours),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -86,7 +86,7 @@ class Bench:
     async def start(self) -> None:
         """Start everything. The app may still be starting when this returns."""
         port = await self.proxy.start()
-        self.address = f"http://127.0.0.1:{port}"
+        self.address = self.app.origin = f"http://127.0.0.1:{port}"
         self._sender = Sender(self.proxy, port)
         self.server = Server(self.transcript, self.recorder, self.state, self._commands())
         self._saves = Saves(self._folder, lambda _: self._soon(self.app.restart()))

@@ -1067,6 +1067,30 @@ def test_an_app_that_ignores_sigterm_is_replaced_and_ended(tmp_path, monkeypatch
         assert_ended(pid)
 
 
+ACCOUNTS = """
+from flask.cli import AppGroup
+
+without_accounts = create_app
+
+def create_app():
+    app, accounts = without_accounts(), AppGroup("accounts")
+    app.config["ORIGINS"] = ["http://127.0.0.1:5011"]
+
+    @accounts.command("demo")
+    def demo():
+        print("accounts for", *app.config["ORIGINS"])
+
+    app.cli.add_command(accounts)
+    return app
+"""
+
+
+def test_an_app_with_accounts_gets_some_and_knows_the_origin_of_its_page(own):
+    own.save(APP + ACCOUNTS)
+
+    own.until("the accounts", lambda e: f"accounts for {own.address}\n" in e["body"])
+
+
 def test_what_the_app_prints_is_on_the_wire(own):
     own.save(APP + "\nprint('I was here')\n")
 

@@ -13,6 +13,9 @@ window.fakes = (() => {
   let nextTimer = 1;
   let sockets = []; // all that the page has made since it was loaded
   let connection = null;
+  let access = { status: 200, retryAfter: 0, how: "answer" }; // what access() leads to
+  let late = []; // answers of access() that are held
+  let asked = 0; // how often access() was called since the page was loaded
   let events = []; // what has happened since the last report: [kind, sentence]
   const stores = {}; // storages, by name
   const seen = { states: [], received: [], outboxes: [], misused: [] };
@@ -155,6 +158,8 @@ window.fakes = (() => {
     load({ storage, key }) {
       timers = [];
       sockets = [];
+      late = [];
+      asked = 0;
       for (const name of Object.keys(seen)) seen[name].length = 0;
       note("happened", "the page is loaded");
       connection = new window.Connection({
@@ -171,6 +176,18 @@ window.fakes = (() => {
           seen.states.push({ ...state });
           note("sent", `onState(${JSON.stringify(state)})`);
         },
+        access: () => {
+          asked += 1;
+          note("sent", "access()");
+          const { status, retryAfter, how } = access;
+          if (how === "fail") return Promise.reject(new TypeError("Failed to fetch"));
+          const answer = () => {
+            note("received", `${status}${retryAfter ? `, Retry-After: ${retryAfter}` : ""}`);
+            return { status, retryAfter };
+          };
+          if (how === "hold") return new Promise((done) => late.push(() => done(answer())));
+          return Promise.resolve().then(answer);
+        },
         onMessage: (said) => seen.received.push(structuredClone(said)),
         onOutbox: (posts) => seen.outboxes.push(structuredClone(posts)),
       });
@@ -180,6 +197,16 @@ window.fakes = (() => {
     call({ method, given }) {
       note("happened", `the page calls ${method}(${given.map((one) => JSON.stringify(one)).join(", ")})`);
       return connection[method](...given) ?? null;
+    },
+
+    /** Set what access() leads to, from lesson 11 on: an answer, a held one, or a failure. */
+    access(given) {
+      access = given;
+    },
+
+    /** Let the held answers of access() arrive. */
+    arrive() {
+      for (const answer of late.splice(0)) answer();
     },
 
     /** Set what random() returns. */
@@ -270,6 +297,7 @@ window.fakes = (() => {
       results,
       events,
       ...seen,
+      asked,
       timers: timers.map((timer) => timer.due - time),
       sockets: sockets.map(({ url, offered, readyState, sent, code }) => (
         { url, offered, state: readyState, sent, code }
