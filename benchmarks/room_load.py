@@ -1,8 +1,9 @@
 """The clients of benchmarks/fanout.py: all in one process, one loop, frames read by hand.
 
-A client that parses each message would cost more than many a server. So a message ends with a mark
-that occurs nowhere else; while the clock runs, a read costs a system call and a count of marks.
-What was read is kept, and looked through afterwards: was it the same for all, and is it whole?
+A client that parses each message would cost more than many a server. So while the clock runs, a
+read costs a system call into a buffer, and only a few clients count messages: each message ends
+with a mark that occurs nowhere else. Afterwards the buffers are looked through: how many messages
+did each client receive in that time, were they the same for all, and is every message there?
 """
 
 import base64
@@ -19,6 +20,8 @@ NUMBER = re.compile(rb"#(\d+)\|")
 FILLING = "Some words that a person could have written to the others in the room, not too many. "
 AT_ONCE = 50  # handshakes under way
 WINDOW = 20  # messages that are under way at full speed
+WATCHED = 3  # clients that count messages at full speed
+CHUNK, ROOM = 256 * 1024, 512 * 1024  # bytes of a read, and of a client's buffer at first
 NAP = 10e-6  # seconds, for each client, between two rounds of reading at full speed
 PATIENCE = 30.0  # seconds that the last delivery of a phase may take
 
@@ -36,6 +39,7 @@ class Dialect:
     protocol: str = ""
     hello: str = ""  # what the client has to say first
     acks: bool = False  # the sender gets its message once more, as an ack
+    headers: tuple[str, ...] = ()  # more lines of the handshake
 
 
 def frame(text: str) -> bytes:
@@ -64,8 +68,22 @@ class Client:
     """A connection, and what it has read in this phase."""
 
     socket: socket.socket
-    chunks: list[bytes] = field(default_factory=list)
-    marks: int = 0
+    data: bytearray = field(default_factory=lambda: bytearray(ROOM))
+    size: int = 0  # bytes of `data` that are filled
+
+    def read(self) -> int:
+        """Read what has arrived, at most CHUNK bytes. Return how many. Raises Broken at the end."""
+        if len(self.data) - self.size < CHUNK:
+            self.data.extend(bytes(len(self.data)))
+        count = self.socket.recv_into(memoryview(self.data)[self.size :], CHUNK)
+        if not count:
+            raise Broken("a connection was closed")
+        self.size += count
+        return count
+
+    def marks(self, start: int = 0, end: int | None = None) -> int:
+        """Return how many messages end in this part of what was read."""
+        return self.data.count(MARK, start, self.size if end is None else end)
 
 
 class Load:
@@ -74,6 +92,7 @@ class Load:
     def __init__(self, port: int, dialect: Dialect, clients: int) -> None:
         self._dialect, self._ready = dialect, selectors.DefaultSelector()
         self.clients: list[Client] = []
+        self._stopped: list[socket.socket] = []
         self.one_order = True  # so far
         while len(self.clients) < clients:
             missing = min(AT_ONCE, clients - len(self.clients))
@@ -84,10 +103,16 @@ class Load:
             client.socket.setblocking(False)
             self._ready.register(client.socket, selectors.EVENT_READ, client)
 
+    def add_stopped(self, port: int) -> None:
+        """Let one more client join, which reads nothing more."""
+        opened = _asked(port, self._dialect)
+        _join(opened, self._dialect)
+        self._stopped.append(opened)
+
     def close(self) -> None:
         """Cut all connections."""
-        for client in self.clients:
-            client.socket.close()
+        for each in [*(client.socket for client in self.clients), *self._stopped]:
+            each.close()
         self._ready.close()
 
     def _posts(self, count: int) -> list[bytes]:
@@ -102,25 +127,34 @@ class Load:
 
         Returns deliveries a second, and the share of a core that these clients took.
         """
-        posts, number, heard, sent = self._posts(60_000), len(self.clients), 0, 0
-        each = number + 1 if self._dialect.acks else number  # An ack is no delivery.
-        started, begun = time.perf_counter(), 0.0
+        posts, sent, naps = self._posts(60_000), 0, NAP * len(self.clients)
+        last = len(self.clients) - 1  # The watched clients don't speak if there are enough others.
+        watched = {self.clients[last - last * n // (2 * WATCHED)]: 0 for n in range(WATCHED)}
+        sizes: list[int] = []
+        started = time.perf_counter()
         while (now := time.perf_counter()) < started + seconds * 1.25:
-            if not begun and now >= started + seconds * 0.25:  # It is warm.
-                begun, before, cpu = now, heard, time.process_time()
-            while sent - heard // each < WINDOW and sent < len(posts):
+            if not sizes and now >= started + seconds * 0.25:  # It is warm.
+                begun, cpu = now, time.process_time()
+                sizes = [client.size for client in self.clients]
+            while sent - min(watched.values()) < WINDOW and sent < len(posts):
                 # By turns, and one at a time: some servers join what one client sends at once.
                 self._send(self.clients[sent % speakers], posts[sent])
                 sent += 1
-            heard += self._read(0.1)
+            for key, _ in self._ready.select(0.1):
+                client = key.data
+                count = client.read()
+                if client in watched:
+                    watched[client] += client.marks(client.size - count)
             # So a read finds more, and costs less. The window is many times as long: nobody waits.
-            time.sleep(NAP * number)
+            time.sleep(naps)
         took = time.perf_counter() - begun
         share = (time.process_time() - cpu) / took
-        rate = (heard - before) * number / each / took
+        heard = sum(c.marks(size) for c, size in zip(self.clients, sizes, strict=True))
+        if self._dialect.acks:  # An ack isn't a delivery.
+            heard *= len(self.clients) / (len(self.clients) + 1)
         self._hear_all(sent, speakers)
         self._same_for_all(sent)
-        return rate, share
+        return heard / took, share
 
     def paced(self, gap: float, messages: int, speakers: int) -> list[float]:
         """Let `speakers` clients take turns, a message every `gap` seconds.
@@ -157,20 +191,13 @@ class Load:
             except BlockingIOError:
                 self._read(0.1)
 
-    def _read(self, wait: float, note: Callable[[Client, bytes], None] | None = None) -> int:
-        """Read what has come, once from each client; return the marks in it."""
-        total = 0
+    def _read(self, wait: float, note: Callable[[Client, bytes], None] | None = None) -> None:
+        """Read what has arrived, once from each client."""
         for key, _ in self._ready.select(wait):
-            data = key.fileobj.recv(65536)
-            if not data:
-                raise Broken("a connection was closed")
-            client, marks = key.data, data.count(MARK)
-            client.chunks.append(data)
-            client.marks += marks
-            total += marks
+            count = key.data.read()
             if note:
-                note(client, data)
-        return total
+                end = key.data.size
+                note(key.data, bytes(key.data.data[end - count : end]))
 
     def _hear_all(
         self, messages: int, speakers: int, note: Callable[[Client, bytes], None] | None = None
@@ -180,17 +207,18 @@ class Load:
         if self._dialect.acks:
             for turn in range(messages):
                 wanted[self.clients[turn % speakers]] += 1
-        end = time.monotonic() + PATIENCE
-        while missing := sum(max(0, wanted[client] - client.marks) for client in self.clients):
+        end, left = time.monotonic() + PATIENCE, wanted
+        while left := {c: n for c, n in left.items() if c.marks() < n}:
             if time.monotonic() > end:
+                missing = sum(n - c.marks() for c, n in left.items())
                 raise Broken(f"{missing:,} deliveries were lost")
             self._read(0.1, note)
 
     def _same_for_all(self, messages: int) -> None:
         """Raise Broken unless all have read each message once. Note their order; forget them."""
-        streams = [b"".join(client.chunks) for client in self.clients]
+        streams = [bytes(memoryview(client.data)[: client.size]) for client in self.clients]
         for client in self.clients:
-            client.chunks, client.marks = [], 0
+            client.size = 0
         expected = _numbers(streams[-1])
         for stream in streams:
             # Mostly the bytes are the same. They are not where a ping is between, or an ack.
@@ -218,6 +246,7 @@ def _asked(port: int, dialect: Dialect) -> socket.socket:
         f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
         "Sec-WebSocket-Version: 13",
     ]
+    lines += dialect.headers
     if dialect.protocol:
         lines.append(f"Sec-WebSocket-Protocol: {dialect.protocol}")
     opened.sendall("\r\n".join([*lines, "", ""]).encode())

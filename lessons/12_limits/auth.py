@@ -1,0 +1,204 @@
+"""Decide who sent a request, what they may do, and when a connection must end."""
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+
+from flask import Flask, current_app, request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.security import check_password_hash
+
+from accounts import Accounts, Login, digest, new_secret
+from heartbeat import Heartbeat
+from hub import Connection, Hub
+
+COOKIE = "login"  # the name of the session cookie
+TICKET_LIFE = 30.0  # seconds in which a ticket can be used
+SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing (RFC 9110, section 9.2.1)
+LOGIN_ENDED, NOT_ALLOWED = 4401, 4403  # close codes of our own
+
+# What each role may do in its room.
+ALLOWED = {
+    "reader": {"read"},
+    "writer": {"read", "post"},
+    "moderator": {"read", "post", "moderate"},
+}
+
+
+def accounts() -> Accounts:
+    """Return the accounts of the app that is serving this request."""
+    return current_app.extensions["accounts"]
+
+
+def connections() -> list[Connection]:
+    """Return all connections that the app is serving."""
+    return current_app.extensions["heartbeat"].connections()
+
+
+def hub() -> Hub:
+    """Return the hub of the app that is serving this request."""
+    return current_app.extensions["hub"]
+
+
+# Authentication: who sent this request
+
+
+def authenticate() -> Login | None:
+    """Return the login that the request's API token or cookie proves, or None.
+
+    If there is an `Authorization` header, the cookie doesn't count.
+    """
+    authorization = request.authorization
+    if authorization is None:
+        return accounts().login("session", request.cookies.get(COOKIE, ""))
+    if authorization.type != "bearer":
+        return None
+    return accounts().login("token", authorization.token or "")
+
+
+def password_matches(name: str, password: str) -> bool:
+    """Return whether this is the user's password. The work is the same if there is no such user."""
+    hashed = accounts().password_hash(name)
+    hashed = hashed or accounts().decoy
+    return check_password_hash(hashed, password)
+
+
+def check_origin(required: bool = True) -> None:
+    """Raise Forbidden if the request is from a page of an origin that isn't in `ORIGINS`.
+
+    Programs send no Origin (RFC 6454, section 7.3). It may be missing if it isn't `required`.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None and not required:
+        return
+    if origin not in current_app.config["ORIGINS"]:
+        raise Forbidden("Pages of this origin may not use the board.")
+
+
+def unauthorized() -> Unauthorized:
+    """Return a 401 that says how to authenticate (RFC 9110, section 11.6.1)."""
+    error = Unauthorized("Log in, or send a valid token or ticket.")
+    error.www_authenticate = (WWWAuthenticate("bearer", {"realm": "board"}),)
+    return error
+
+
+def require_login() -> Login:
+    """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
+    if request.method not in SAFE and request.authorization is None:
+        check_origin()
+    login = authenticate()
+    if login is None:
+        raise unauthorized()
+    return login
+
+
+def admit(room: str) -> Login:
+    """Return the login of a handshake. Raises Unauthorized or Forbidden, before the upgrade."""
+    ticket = request.args.get("ticket")
+    check_origin(required=ticket is None)
+    login = authenticate() if ticket is None else redeem(ticket, room)
+    if login is None:
+        raise unauthorized()
+    authorize(login.user, "read", room)
+    return login
+
+
+# Tickets: for programs, which have no cookie
+
+
+def issue(login: Login, room: str) -> str:
+    """Return a new ticket, which opens one WebSocket to this room within TICKET_LIFE."""
+    ticket = new_secret()
+    row = (digest(ticket), login.hash, room, time.time() + TICKET_LIFE)
+    with accounts().transaction() as db:
+        db.execute("INSERT INTO tickets VALUES (?, ?, ?, ?)", row)
+    return ticket
+
+
+def redeem(ticket: str, room: str) -> Login | None:
+    """Return the login that the ticket was issued to, once. Return None if it isn't valid."""
+    with accounts().transaction() as db:
+        row = db.execute("SELECT * FROM tickets WHERE hash = ?", (digest(ticket),)).fetchone()
+        db.execute("DELETE FROM tickets WHERE hash = ?", (digest(ticket),))
+    if row is None or row["room"] != room or row["expires"] <= time.time():
+        return None
+    return accounts().login_by_hash(row["login"])
+
+
+# Authorization: what a user may do
+
+
+def authorize(user: str, action: str, room: str) -> None:
+    """Raise Forbidden unless the user's role in the room allows the action, at this moment."""
+    role = accounts().role(room, user)
+    if action not in ALLOWED.get(role, ()):
+        raise Forbidden(f"You are not allowed to {action} in room {room}.")
+
+
+# Revocation: when a connection must end
+
+
+def verdict(connection: Connection) -> tuple[int, str] | None:
+    """Return the close code and reason for a connection that must end, or None."""
+    if accounts().login_by_hash(connection.login.hash) is None:
+        return LOGIN_ENDED, "Log in again."
+    try:
+        authorize(connection.login.user, "read", connection.room)
+    except Forbidden:
+        return NOT_ALLOWED, "You have no role here any more."
+    return None
+
+
+def end_login(login: Login) -> None:
+    """Store that the login has ended. From then on nothing is pushed to its connections."""
+    with hub().turn:
+        accounts().log_out(login)
+        expel(c for c in connections() if c.login.hash == login.hash)
+
+
+def give_role(room: str, user: str, role: str | None) -> None:
+    """Store the user's role in the room. Without one, end the user's connections to the room."""
+    with hub().turn:
+        accounts().set_role(room, user, role)
+        expel(c for c in connections() if (c.room, c.login.user) == (room, user))
+
+
+def expel(connections: Iterable[Connection]) -> None:
+    """Expel those of the connections that must end. Their handlers close them."""
+    for connection in connections:
+        ending = verdict(connection)
+        if ending:
+            hub().expel(connection, *ending)
+
+
+class Doorkeeper(Heartbeat):
+    """A heartbeat that also expels the connections that must end."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.config["HEARTBEAT"])
+        self._app = app
+
+    def connections(self) -> list[Connection]:
+        """Return all connections that are being served, also those that aren't in a room yet."""
+        with self._lock:
+            return list(self._watched)
+
+    def beat(self) -> None:
+        """Check each connection: its session may have expired, or another process ended it."""
+        with self._app.app_context():
+            expel(self.connections())
+        super().beat()
+
+
+class WithoutQuery(logging.Filter):
+    """Removes the query of each request's address from the server's access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and return True, so that it is logged."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                re.sub(r"\?\S*", "", arg) if isinstance(arg, str) else arg for arg in record.args
+            )
+        return True

@@ -1,0 +1,205 @@
+"""The addresses of logins: the login page, logout, API tokens, tickets, access and roles."""
+
+import logging
+import re
+import threading
+import time
+from collections import defaultdict, deque
+
+import click
+from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request
+from werkzeug.exceptions import (
+    HTTPException,
+    NotFound,
+    TooManyRequests,
+    UnprocessableEntity,
+)
+
+from accounts import ROLES, Accounts, Login
+from auth import (
+    COOKIE,
+    TICKET_LIFE,
+    WithoutQuery,
+    accounts,
+    authorize,
+    check_origin,
+    end_login,
+    give_role,
+    issue,
+    password_matches,
+    require_login,
+    unauthorized,
+)
+from inputs import posted, string
+from limits import caps
+
+ATTEMPTS, WINDOW = 10, 60.0  # failed logins within so many seconds, for a name or an address
+MAX_PASSWORD = 256  # characters
+PAGE = re.compile("/|/rooms/[a-z0-9-]{1,32}")  # where the login page may lead to
+
+logins = Blueprint("logins", __name__, cli_group="accounts")
+
+
+def add_logins(app: Flask) -> None:
+    """Add the accounts, their addresses, and a log without secrets to the app."""
+    app.extensions["accounts"] = Accounts(app.config["DATABASE"], app.config["PASSWORD_METHOD"])
+    app.extensions["throttle"] = Throttle()
+    logging.getLogger("werkzeug").addFilter(WithoutQuery())
+    app.register_blueprint(logins)
+
+
+class Throttle:
+    """Counts failed logins for each name and each address, and refuses those that are too many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed: dict[str, deque[float]] = defaultdict(deque)
+
+    def check(self, *keys: str) -> None:
+        """Raise TooManyRequests if one of the keys has failed too often."""
+        with self._lock:
+            now = time.monotonic()
+            for key in list(self._failed):
+                times = self._failed[key]
+                while times and times[0] <= now - WINDOW:
+                    times.popleft()
+                if not times:
+                    del self._failed[key]
+            for key in keys:
+                if len(self._failed.get(key, ())) >= ATTEMPTS:
+                    wait = round(self._failed[key][0] + WINDOW - now) + 1
+                    raise TooManyRequests("Too many failed logins.", retry_after=wait)
+
+    def failed(self, *keys: str) -> None:
+        """Count a failed login."""
+        with self._lock:
+            for key in keys:
+                self._failed[key].append(time.monotonic())
+
+
+def check_password(name: str, password: str) -> None:
+    """Raise Unauthorized unless it is the user's password, or TooManyRequests."""
+    throttle = current_app.extensions["throttle"]
+    keys = (f"name {name}", f"address {request.remote_addr}")
+    throttle.check(*keys)
+    if len(password) > MAX_PASSWORD or not password_matches(name, password):
+        throttle.failed(*keys)
+        raise unauthorized()
+
+
+@logins.get("/login")
+def login_page() -> str:
+    """Return the login page. `next` is the page that it leads to."""
+    return render_template("login.html", next=request.args.get("next", "/"))
+
+
+@logins.post("/login")
+def log_in() -> Response | tuple[str, int, list]:
+    """Begin a new session, and redirect to `next`. Show the login page again if that fails."""
+    check_origin()
+    name, page = request.form.get("name", ""), request.form.get("next", "")
+    try:
+        check_password(name, request.form.get("password", ""))
+    except HTTPException as error:
+        says = "Wait a minute." if error.code == 429 else "Wrong name or password."
+        headers = [header for header in error.get_headers() if header[0] != "Content-Type"]
+        return render_template("login.html", next=page, name=name, says=says), error.code, headers
+    old = accounts().login("session", request.cookies.get(COOKIE, ""))
+    if old:
+        end_login(old)
+    response = redirect(page if PAGE.fullmatch(page) else "/", 303)
+    secret = accounts().log_in(name, "session")
+    # JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests.
+    response.set_cookie(COOKIE, secret, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+@logins.post("/logout")
+def log_out() -> Response:
+    """End the login that the cookie or the token proves, and its connections."""
+    end_login(require_login())
+    response = current_app.response_class(status=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+@logins.post("/tokens")
+def create_token() -> tuple[dict, int]:
+    """Return an API token for a program that sends a name and a password."""
+    body = posted()
+    name = string(body, "user")
+    check_password(name, string(body, "password"))
+    return {"token": accounts().log_in(name, "token")}, 201
+
+
+@logins.post("/tickets")
+def create_ticket() -> tuple[dict, int]:
+    """Return a ticket for a WebSocket to the room."""
+    login, body = require_login(), posted()
+    room = string(body, "room")
+    authorize(login.user, "read", room)
+    return {"ticket": issue(login, room), "expires_in": TICKET_LIFE}, 201
+
+
+@logins.get("/rooms/<room:room>/access")
+def access(room: str) -> dict:
+    """Respond as a handshake to the room would be: 401, 403, 429, 503, or the user's role."""
+    login = require_login()
+    authorize(login.user, "read", room)
+    caps().check(login.user, request.remote_addr)
+    return {"user": login.user, "role": accounts().role(room, login.user)}
+
+
+@logins.put("/rooms/<room:room>/roles/<user>")
+def change_role(room: str, user: str) -> dict:
+    """Give a user a role in the room. Only a moderator may."""
+    moderator(room)
+    role = string(posted(), "role")
+    if role not in ROLES:
+        raise UnprocessableEntity(f"role must be one of {', '.join(ROLES)}.")
+    if not accounts().password_hash(user):
+        raise NotFound("There is no such user.")
+    give_role(room, user, role)
+    return {"user": user, "role": role}
+
+
+@logins.delete("/rooms/<room:room>/roles/<user>")
+def take_role(room: str, user: str) -> tuple[str, int]:
+    """Ban a user from the room. Only a moderator may."""
+    moderator(room)
+    give_role(room, user, None)
+    return "", 204
+
+
+def moderator(room: str) -> Login:
+    """Return the login of a moderator's request. Raises Unauthorized or Forbidden."""
+    login = require_login()
+    authorize(login.user, "moderate", room)
+    return login
+
+
+@logins.cli.command("add")
+@click.argument("name")
+@click.password_option()
+def add(name: str, password: str) -> None:
+    """Add the user NAME, or change the user's password."""
+    accounts().add_user(name, password)
+
+
+@logins.cli.command("role")
+@click.argument("name")
+@click.argument("room")
+@click.argument("role", type=click.Choice([*ROLES, "none"]))
+def role(name: str, room: str, role: str) -> None:
+    """Give the user NAME a ROLE in a ROOM."""
+    accounts().set_role(room, name, None if role == "none" else role)
+
+
+@logins.cli.command("demo")
+def demo() -> None:
+    """Add the users ada, bob and eve, with passwords that everyone knows. For experiments only."""
+    for name, role in zip(("ada", "bob", "eve"), reversed(ROLES), strict=True):
+        if not accounts().password_hash(name):
+            accounts().add_user(name, f"{name}-demo")
+            accounts().set_role("lobby", name, role)
+        click.echo(f"{name}, {role} in lobby, password {name}-demo")

@@ -1,0 +1,234 @@
+"""Write to all clients from one thread, which never waits for a client."""
+
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Collection
+
+TEXT, CLOSE, PING = 0x1, 0x8, 0x9  # opcodes (RFC 6455, section 5.2)
+TRY_AGAIN_LATER = 1013  # a close code of IANA's registry
+RETRY_AFTER = 5  # seconds in which the clients that were too slow reconnect
+FOREVER = 1e6  # seconds: the heartbeat ends a silent connection long before
+
+
+def encode(opcode: int, payload: bytes) -> bytes:
+    """Return a server's frame (RFC 6455, section 5.2).
+
+    It isn't compressed. A message need not be, even on a connection that has negotiated
+    permessage-deflate (RFC 7692, section 6), so all clients can receive the same bytes.
+    """
+    length, first = len(payload), 0x80 | opcode
+    if length < 126:
+        return struct.pack("!BB", first, length) + payload
+    if length < 2**16:
+        return struct.pack("!BBH", first, 126, length) + payload
+    return struct.pack("!BBQ", first, 127, length) + payload
+
+
+def let_reads_wait(environ: dict) -> None:
+    """Prepare the socket of a handshake for a writer: reads wait, although it doesn't block.
+
+    Call this before simple-websocket starts to read.
+    """
+    for name in ("werkzeug.socket", "gunicorn.socket"):
+        if name in environ:
+            environ[name].settimeout(FOREVER)
+
+
+def has_close(data: bytes) -> bool:
+    """Return whether one of these control frames is a close frame."""
+    at = 0
+    while at < len(data):
+        if data[at] == 0x80 | CLOSE:
+            return True
+        at += 2 + data[at + 1]  # A control frame has at most 125 bytes (RFC 6455, section 5.5).
+    return False
+
+
+class Outbox:
+    """What waits to be written to one client. The writer's lock protects it."""
+
+    def __init__(self, sock: socket.socket, max_bytes: int, max_frames: int) -> None:
+        # A duplicate can't be closed by another thread while the writer uses it.
+        self.sock = sock.dup()
+        self.sock.setblocking(False)
+        self.max_bytes, self.max_frames = max_bytes, max_frames
+        self.waiting: dict[object, bytes] = {}  # frames, in order
+        self.rest = memoryview(b"")  # the part of the last call's bytes that isn't sent yet
+        self.size = 0  # bytes in `rest` and `waiting`
+        self.writes = 0  # calls that have sent something
+        self.ending: tuple[int, str] | None = None  # the close code and reason, if we close
+        self.ended = False  # Nothing can be added any more.
+        self.released = False  # The writer must close the socket.
+        self._emptied = threading.Event()  # for the handler, which waits for `_enough`
+        self._enough = -1  # bytes
+
+    def put(self, frame: bytes, latest: str | None = None) -> None:
+        """Add a frame, and never wait. `latest` is a name: the newest frame of this name counts."""
+        if self.ended:
+            return
+        # --8<-- [start:latest] Remove the frame that waits under this name, if there is one.
+        if latest is not None:
+            self.size -= len(self.waiting.pop(latest, b""))
+        # --8<-- [end:latest]
+        # --8<-- [start:queue] If the outbox isn't empty and the frame doesn't fit, `close()`.
+        too_many = len(self.waiting) >= self.max_frames
+        if self.size and (too_many or self.size + len(frame) > self.max_bytes):
+            self.close(TRY_AGAIN_LATER, f"retry-after={RETRY_AFTER}")
+            return
+        # --8<-- [end:queue]
+        self.waiting[object() if latest is None else latest] = frame
+        self.size += len(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send nothing more than a close frame, after the frame that has been sent in part."""
+        if self.ended:
+            return
+        self.ending, self.ended = (code, reason), True
+        # --8<-- [start:slow] Drop what waits, except `rest`. Add a close frame instead.
+        frame = encode(CLOSE, struct.pack("!H", code) + reason.encode())
+        self.waiting = {CLOSE: frame}
+        self.size = len(self.rest) + len(frame)
+        # --8<-- [end:slow]
+
+    def take(self) -> memoryview:
+        """Return the bytes to send next: the rest of the last call, or all that waits."""
+        # --8<-- [start:writer-take] Return `rest`. If it is empty, first move all that waits to it.
+        if not self.rest:
+            self.rest = memoryview(b"".join(self.waiting.values()))
+            self.waiting = {}
+        return self.rest
+        # --8<-- [end:writer-take]
+
+    def sent(self, count: int) -> None:
+        """Remove the first bytes of `rest`, which have been sent."""
+        self.rest = self.rest[count:]
+        self.size -= count
+        self.writes += count > 0
+        if self.size <= self._enough:
+            self._emptied.set()
+
+    def drop(self) -> None:
+        """Forget all that waits, since the connection is broken."""
+        self.ended, self.size = True, 0
+        self.waiting, self.rest = {}, memoryview(b"")
+        self._emptied.set()
+
+    def emptied(self, size: int) -> threading.Event:
+        """Return an event that is set when at most `size` bytes wait. Only one thread may wait."""
+        self._enough = size
+        self._emptied.clear()
+        if self.size <= size:
+            self._emptied.set()
+        return self._emptied
+
+
+class QueuedSocket:
+    """The socket as simple-websocket sees it: what it sends waits in the outbox like the rest."""
+
+    def __init__(self, sock: socket.socket, outbox: Outbox, writer: "Writer") -> None:
+        self._sock, self._outbox, self._writer = sock, outbox, writer
+
+    def send(self, data: bytes) -> int:
+        """Add control frames to the outbox. Nothing follows a close frame. Return their length."""
+        self._writer.put([self._outbox], data, last=has_close(data))
+        return len(data)
+
+    def __getattr__(self, name: str) -> object:
+        """Return any other attribute of the socket."""
+        return getattr(self._sock, name)
+
+
+class Writer:
+    """The thread that writes to all clients, and the only one that uses their outboxes' sockets."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # It is never held during a call that may wait.
+        self._ready: dict[Outbox, None] = {}  # outboxes to look at, in order
+        self._bell: socket.socket | None = None  # A byte wakes the thread. It starts when needed.
+        self._asleep = False
+
+    def put(
+        self,
+        outboxes: Collection[Outbox],
+        frame: bytes,
+        latest: str | None = None,
+        last: bool = False,
+    ) -> None:
+        """Add a frame to each of the outboxes, perhaps as the last. Never wait for a client."""
+        with self._lock:
+            for outbox in outboxes:
+                outbox.put(frame, latest)
+                outbox.ended |= last
+            self._look_at(outboxes)
+
+    def close(self, outbox: Outbox, code: int, reason: str) -> None:
+        """Send the client nothing more than a close frame."""
+        with self._lock:
+            outbox.close(code, reason)
+            self._look_at([outbox])
+
+    def release(self, outbox: Outbox) -> None:
+        """Close the outbox's socket, and use it no more."""
+        with self._lock:
+            outbox.drop()
+            outbox.released = True
+            self._look_at([outbox])
+
+    def wait(self, outbox: Outbox, size: int, seconds: float | None = None) -> None:
+        """Wait until at most `size` bytes wait in the outbox, or for so long."""
+        with self._lock:
+            emptied = outbox.emptied(size)
+        emptied.wait(seconds)
+
+    def _look_at(self, outboxes: Collection[Outbox]) -> None:
+        self._ready.update(dict.fromkeys(outboxes))
+        if self._bell is None:
+            self._bell, ear = socket.socketpair()
+            threading.Thread(target=self._run, args=(ear,), daemon=True, name="writer").start()
+        if self._asleep:
+            self._asleep = False
+            self._bell.send(b"!")
+
+    def _run(self, ear: socket.socket) -> None:
+        full = selectors.DefaultSelector()  # the outboxes whose sockets take nothing now
+        full.register(ear, selectors.EVENT_READ)
+        while True:
+            with self._lock:
+                ready, self._ready = self._ready, {}
+                self._asleep = not ready
+            for key, _ in full.select(0 if ready else None):
+                if key.data is None:
+                    ear.recv(1)
+                else:
+                    full.unregister(key.fileobj)
+                    ready[key.data] = None
+            blocked = full.get_map()
+            for outbox in ready:
+                if outbox.sock.fileno() < 0:
+                    continue  # It was released before.
+                if outbox.released:
+                    if outbox.sock in blocked:
+                        full.unregister(outbox.sock)
+                    outbox.sock.close()
+                elif outbox.sock not in blocked and self.write(outbox):
+                    full.register(outbox.sock, selectors.EVENT_WRITE, outbox)
+
+    def write(self, outbox: Outbox) -> bool:
+        """Send what waits for one client, in one call. Returns whether more waits."""
+        # --8<-- [start:writer] Send what `take()` returns once, and call `sent()`.
+        with self._lock:
+            data = outbox.take()
+        try:
+            count = outbox.sock.send(data)
+        except BlockingIOError:
+            count = 0  # The socket's buffer is full.
+        except OSError:  # The connection is broken.
+            with self._lock:
+                outbox.drop()
+            return False
+        with self._lock:
+            outbox.sent(count)
+            return outbox.size > 0
+        # --8<-- [end:writer]
