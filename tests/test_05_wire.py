@@ -148,6 +148,14 @@ def test_another_version_is_refused_with_426_and_the_supported_version(stage, co
 
 
 @task("request")
+def test_several_version_headers_are_refused_with_426(stage, codec):
+    for versions in (("13", "8"), ("8", "13"), ("13", "13")):
+        lines = [f"Sec-WebSocket-Version: {version}" for version in versions]
+
+        codec.check_request(request(random_key(stage), *lines)).is_refused(426, version="13")
+
+
+@task("request")
 def test_400_takes_precedence_over_426(stage, codec):
     for invalid in invalid_requests(random_key(stage), "Sec-WebSocket-Version: 8"):
         codec.check_request(invalid).is_refused(400)
@@ -253,6 +261,15 @@ def test_an_incomplete_frame_waits_for_its_rest(codec):
 
             codec.decode(start, client=True).gives(frames[0])
             codec.decode(start, rest, client=True).gives(*frames)
+
+
+@task("decode")
+def test_a_head_is_complete_only_with_its_length_and_its_mask(codec):
+    for length in (5, 300, 70000):
+        unmasked, masked = (frame(BINARY, bytes(length)) for frame in (server_frame, client_frame))
+        for data, client in ((unmasked, False), (masked, True)):
+            for size in range(len(data) - length):
+                codec.head(data[:size], client=client).gives(None)
 
 
 @task("decode")

@@ -151,6 +151,11 @@ class Codec:
         call = f"Decoder(client={client}, limit={limit}).feed({fed})"
         return self._call(in_words, [call], "decode", chunks, client, limit)
 
+    def head(self, data: bytes, client: bool) -> Outcome:
+        """Call `head` of a `Decoder` with this buffer. It gives None if the head is incomplete."""
+        call = f"Decoder(client={client}).head(), with {_few(data)} in buffer"
+        return self._call(str, [call], "head", data, client)
+
     def join(self, *frames: Frame, limit: int = LIMIT) -> Outcome:
         """Feed the frames to one `Messages`. It gives what each call of `feed` returned."""
         calls = [f"Messages(limit={limit})", *(f"feed({in_words(frame)})" for frame in frames)]

@@ -104,6 +104,13 @@ def decode(chunks: list, client: bool, limit: int) -> Iterator:
             yield int(frame.opcode), as_bytes(frame.payload), bool(frame.fin)
 
 
+def head(data: bytes, client: bool) -> Iterator:
+    """Yield None if the buffer has no complete head."""
+    decoder = wire.Decoder(client=client)
+    decoder.buffer += data
+    yield None if decoder.head() is None else "a Head"
+
+
 def join(frames: list, limit: int) -> Iterator:
     """Yield what `Messages.feed` returns for each frame."""
     messages = wire.Messages(limit)
