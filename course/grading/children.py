@@ -342,10 +342,11 @@ class _Forked:
 
     def __init__(self, pid: int, nursery: "Nursery") -> None:
         self.pid, self._nursery = pid, nursery
+        self.status: int | None = None  # as the template reports it, once it has ended
 
     def kill(self) -> None:
         # Not after its end is known: the number may be another process by then.
-        if self.pid not in self._nursery.ended:
+        if self.status is None:
             left = [] if sys.platform == "linux" else _descendants(self.pid)
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -354,7 +355,8 @@ class _Forked:
             _end(left)
 
     def wait(self, seconds: float) -> int | None:
-        return self._nursery.wait(self.pid, seconds)
+        self._nursery.wait_for(lambda: self.status is not None, seconds)
+        return self.status
 
 
 def _short_folder() -> str:
@@ -427,8 +429,9 @@ class Nursery:
         self._news = threading.Condition()
         self._starting = threading.Lock()
         self._asked: deque[tuple] = deque()  # the channel and streams of children to come
-        self._started: deque[int] = deque()  # process ids, in the same order
-        self.ended: dict[int, int] = {}
+        self._started: deque[_Forked] = deque()  # in the same order
+        # By process id, which the system gives to another child once this one has ended.
+        self._living: dict[int, _Forked] = {}
         self._gone = False  # the template, with all its children
         threading.Thread(target=self._listen, daemon=True).start()
         self._ask()
@@ -437,22 +440,19 @@ class Nursery:
         with contextlib.suppress(OSError, ValueError):
             for line in self._sock.makefile("r"):
                 message = json.loads(line)
+                pid = message["pid"]
                 with self._news:
                     if "status" in message:
-                        self.ended[message["pid"]] = message["status"]
+                        self._living.pop(pid).status = message["status"]
                     else:
-                        self._started.append(message["pid"])
+                        self._living[pid] = _Forked(pid, self)
+                        self._started.append(self._living[pid])
                     self._news.notify_all()
         with self._news:
             self._gone = True
             self._news.notify_all()
 
-    def wait(self, pid: int, seconds: float) -> int | None:
-        """Wait for a child's end. Returns its exit status, or None if it goes on."""
-        self._wait_for(lambda: pid in self.ended, seconds)
-        return self.ended.get(pid)
-
-    def _wait_for(self, met: Callable[[], bool], seconds: float) -> None:
+    def wait_for(self, met: Callable[[], bool], seconds: float) -> None:
         """Wait for what the template does; let it go on, if a learner's code has stopped it."""
         with self._news:
             if self._news.wait_for(lambda: met() or self._gone, min(seconds, PATIENCE)):
@@ -474,15 +474,15 @@ class Nursery:
     def start(self) -> Child:
         """Return a new child."""
         with self._starting:
-            self._wait_for(lambda: bool(self._started), 30 * PATIENCE)
+            self.wait_for(lambda: bool(self._started), 30 * PATIENCE)
             with self._news:
                 if not self._started:
                     raise Trouble("What starts your code has ended. Did your code kill its parent?")
-                pid = self._started.popleft()
+                forked = self._started.popleft()
             channel = self._asked.popleft()
             with contextlib.suppress(OSError):  # `start()` reports it when that child is needed.
                 self._ask()
-        return Child(*channel, _Forked(pid, self))
+        return Child(*channel, forked)
 
     def close(self) -> None:
         """Let the template end all of its children."""

@@ -1,0 +1,38 @@
+"""The grader's side of children: what a nursery knows of each."""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import pytest
+
+from course.grading.children import Nursery
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork: nothing to test there.")
+def test_a_child_with_the_process_id_of_an_earlier_one_has_not_ended(tmp_path, monkeypatch):
+    said = [{"pid": 7}, {"pid": 7, "status": -9}, {"pid": 7}]
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)  # A long path is no address of a Unix socket.
+        listener.bind("s")
+        listener.listen()
+        threading.Thread(target=_say, args=(listener, said), daemon=True).start()
+        nursery = Nursery(f"{os.getpid()}:s")
+        first, second = nursery.start(), nursery.start()
+        nursery.close()
+
+    assert first.wait(5) == -9
+    assert second.wait(0) is None
+
+
+def _say(listener: socket.socket, said: list[dict]) -> None:
+    """Be a template that says these things, whatever it is asked."""
+    connection, _ = listener.accept()
+    with connection:
+        for message in said:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+        while connection.recv(1):
+            pass
