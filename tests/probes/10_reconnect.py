@@ -20,7 +20,7 @@ import store
 
 FLOOD = 2 * 2**20  # bytes, more than the buffers of a pair of sockets that are that small
 MOMENT = 0.2  # seconds in which another thread could act
-LONG = 10.0  # seconds after which a write that blocks fails, so that a test ends
+LONG = 60.0  # seconds after which a write that blocks fails: longer than any test waits
 
 # What happens to the writes to each of these clients: "" nothing, "stuck" they block, and "full"
 # they block and the system says so beforehand.
