@@ -535,7 +535,9 @@ def test_a_message_of_more_bytes_is_closed_with_1009(board):
         ("€", 65_537, 1, False),
         ("🦦", 65_540, 1, True),
         ("€", 65_538, 4, False),
-        ("x", 200_000, 2, True),
+        # What the server hasn't read when it closes would make TCP reset the connection, and the
+        # reset may arrive before the close frame: each of these is read whole.
+        ("x", 200_000, 1, True),
         ("€", 190_000, 1, True),
     ):
         ada = board.join("ada", deflate=deflate, in_a_hurry=True)
@@ -551,7 +553,7 @@ def test_a_message_that_is_too_large_does_nothing_and_leaves_nothing(board):
     before = board.server.census()
     for filling in ("x", "€"):
         ada = board.join("ada")
-        ada.socket.send(padded(filling, 70_000, type="post", text="too large"))
+        ada.socket.send(padded(filling, 69_000, type="post", text="too large"))
         ada.until_close(1009)
 
     board.server.expect_census(before)
