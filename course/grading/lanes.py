@@ -65,7 +65,7 @@ class Lane:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                # A lane ends when nobody can ask it for more: no copy of a pipe may stay.
+                # A lane ends when no process holds the other end of its pipe: keep no copies.
                 for end in [*self.ends, *ends]:
                     os.close(end)
                 _serve(items, make_starter(), commands, reports)

@@ -14,7 +14,7 @@ from course.grading.expect import Unmet, in_json
 from course.lesson.lessons import ROOT
 from course.report import WireLine
 
-# What an operation raises on a value of another type, size or shape than it needs.
+# The exceptions of an operation on a value of the wrong type, size or shape.
 KINDS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 PLAIN = (dict, list, tuple, str, int, float, bool, type(None))  # the types of data
 EVALUATED = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Slice, ast.UnaryOp, ast.USub)

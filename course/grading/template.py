@@ -132,7 +132,7 @@ class Template:
         self.end_all(None)
         with contextlib.suppress(ChildProcessError):
             for _ in range(400):
-                # What a child left in a session of its own is ours once the child has ended.
+                # Once a child has ended, this process is the parent of everything that it started.
                 self.end_orphans()
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass

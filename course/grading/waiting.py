@@ -25,7 +25,7 @@ def eventually(
         waited = time.monotonic() - begun
         if waited > seconds * PATIENCE:
             raise Unmet(f"{expected}, within {seconds * PATIENCE:g} s", shown(got()))
-        # What has not come for long is asked for less often: asking takes the time of others.
+        # The longer it takes, the less often this asks: asking uses CPU time that others need.
         time.sleep(min(max(0.01, waited / 20), 0.1))
 
 

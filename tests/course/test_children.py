@@ -16,7 +16,7 @@ def test_a_child_with_the_process_id_of_an_earlier_one_has_not_ended(tmp_path, m
     said = [{"pid": 7}, {"pid": 7, "status": -9}, {"pid": 7}]
 
     with socket.socket(socket.AF_UNIX) as listener:
-        monkeypatch.chdir(tmp_path)  # A long path is no address of a Unix socket.
+        monkeypatch.chdir(tmp_path)  # The address of a Unix socket must be short.
         listener.bind("s")
         listener.listen()
         threading.Thread(target=_say, args=(listener, said), daemon=True).start()
