@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """A lesson, with the content of its files. `before` is the previous lesson."""
+    """A lesson, with the content of its files. `before` is the lesson that it starts from."""
 
     lesson: Lesson
     before: "View | None" = None
@@ -93,11 +93,15 @@ class View:
 
 
 def views(root: Path) -> list[View]:
-    """Return a view of every lesson, in order."""
-    found: list[View] = []
+    """Return a view of every lesson, in order.
+
+    A lesson starts from the one before it, or from the one that its page's `starts_from` names.
+    """
+    found: dict[str, View] = {}
     for lesson in lessons(root):
-        found.append(View(lesson, found[-1] if found else None))
-    return found
+        before = lesson.read_page().front.get("starts_from") or next(reversed(found), "")
+        found[lesson.slug] = View(lesson, found.get(before))
+    return list(found.values())
 
 
 def read(path: Path) -> str:

@@ -11,6 +11,7 @@ from collections import deque
 import client
 import document
 import hub
+import ot
 import protocol
 import store
 
@@ -176,3 +177,94 @@ def converge(first: int, count: int) -> list:
         except Exception as error:
             return [seed, f"{type(error).__name__}: {error}"]
     return [None, ""]
+
+
+def call(function: str, *args: object) -> object:
+    """Call a function of ot.py. Returns "Misfit" if it raises that."""
+    try:
+        return getattr(ot, function)(*args)
+    except ot.Misfit:
+        return "Misfit"
+
+
+def drawn(dice: random.Random, length: int) -> list:
+    """Return a random operation in canonical form for a text of this length."""
+    operation: list = []
+    while length or dice.random() < 0.4:
+        kind = dice.choice(("insert", "retain", "delete"))
+        if kind == "insert":
+            ot.add(operation, "".join(dice.choice(LETTERS) for _ in range(dice.randint(1, 3))))
+        elif length:
+            count = dice.randint(1, length)
+            length -= count
+            ot.add(operation, count if kind == "retain" else -count)
+    return operation
+
+
+def applied(text: str, operation: list) -> str:
+    """Apply an operation, by other code than the learner's."""
+    result, rest = "", text
+    for part in operation:
+        if isinstance(part, str):
+            result += part
+        else:
+            result, rest = result + rest[: max(part, 0)], rest[abs(part) :]
+    return result + rest
+
+
+def is_canonical(operation: list) -> bool:
+    """Return whether each change has one form only."""
+    again: list = []
+    for part in operation:
+        ot.add(again, part)
+    return again == operation
+
+
+def transform_many(seed: int, count: int) -> str:
+    """Transform random pairs. Returns what went wrong first, or ""."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
+        first, second = drawn(dice, len(text)), drawn(dice, len(text))
+        new_first, new_second = ot.transform(list(first), list(second))
+        one = applied(applied(text, first), new_second)
+        other = applied(applied(text, second), new_first)
+        if one != other:
+            return f"transform({first}, {second}) on {text!r}: {one!r} and {other!r}"
+        if not is_canonical(new_first) or not is_canonical(new_second):
+            return f"transform({first}, {second}) isn't canonical: {new_first}, {new_second}"
+    return ""
+
+
+def compose_many(seed: int, count: int) -> str:
+    """Compose random pairs. Returns what went wrong first, or ""."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
+        first = drawn(dice, len(text))
+        between = applied(text, first)
+        second = drawn(dice, len(between))
+        both = ot.compose(list(first), list(second))
+        wanted = applied(between, second)
+        if applied(text, both) != wanted or not is_canonical(both):
+            return f"compose({first}, {second}) returned {both}; {text!r} should be {wanted!r}"
+    return ""
+
+
+def drive(steps: list) -> dict:
+    """Take a client through these steps. Returns the edits that it sent, and its text."""
+    sent: list[dict] = []
+    one = client.Client(sent.append)
+
+    def edits() -> list[dict]:
+        return [request for request in sent if request["type"] == "edit"]
+
+    for name, *args in steps:
+        if name == "ack":
+            one.receive({"type": "ack", "id": edits()[-1]["id"], "revision": args[0]})
+        elif name == "cut":
+            one.disconnected()
+        else:
+            getattr(one, name)(*args)
+    pairs = [[request["revision"], request["operation"]] for request in edits()]
+    return {"sent": pairs, "ids": [request["id"] for request in edits()], "text": one.text}

@@ -1,0 +1,404 @@
+"""Lesson 15: one document for several people, by operational transformation: its specification.
+
+An operation is a list of parts, as in ot.py. The first tests call the functions of ot.py. Those of
+`server` speak to the app over WebSockets, and those of `client` run whole sessions, of which a
+seed decides everything, in one process: see tests/probes/15_editor.py.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from course.grading import Server, equal, expect, task
+from course.grading.expect import shown
+
+PROBES = Path(__file__).parent / "probes" / "15_editor.py"
+PROTOCOL = ["editor.v1"]
+NEVER = 3600  # seconds between two pings
+LOG = 4  # edits that the server keeps at least
+SESSIONS = 200
+# A text, an operation for it, and the result. The second emoji has three code points.
+CHANGES = [
+    ("", [], ""),
+    ("", ["hi"], "hi"),
+    ("hi", [2], "hi"),
+    ("hi", [-2], ""),
+    ("abcde", [3, "!", -2], "abc!"),
+    ("abcde", ["x", 1, -1, 1, "yz", -1, 1], "xacyze"),
+    ("a😀b", [1, -1, 1], "ab"),
+    ("👩\u200d🚀!", [3, "?", -1], "👩\u200d🚀?"),
+    ("e\u0301", [1, -1], "e"),
+    ("a\nb", [1, -1, "\n\n", 1], "a\n\nb"),
+]
+
+
+@pytest.fixture
+def server(stage) -> Server:
+    """The learner's app."""
+    return stage.serve(HEARTBEAT=NEVER, LOG=LOG)
+
+
+# apply
+
+
+@task("apply", "An operation changes the text that it was made for, and no other")
+def test_an_operation_is_applied_to_code_points(stage):
+    call = partial(stage.probe, PROBES, "call")
+
+    for text, operation, wanted in CHANGES:
+        got = call("apply", text, operation)
+        expect(got == wanted, f"apply({text!r}, {operation}) to return {wanted!r}", shown(got))
+
+
+@task("apply")
+def test_an_operation_for_a_text_of_another_length_is_refused(stage):
+    call = partial(stage.probe, PROBES, "call")
+
+    for text, operation in [
+        ("abc", [2]),
+        ("abc", [4]),
+        ("abc", []),
+        ("abc", [1, "x", -3]),
+        ("abc", [-4]),
+        ("", [1]),
+        ("", [-1, "x"]),
+        ("a😀b", [4]),
+        ("abc", ["xyz"]),
+    ]:
+        got = call("apply", text, operation)
+        expect(got == "Misfit", f"apply({text!r}, {operation}) to raise Misfit", shown(got))
+
+
+# compose
+
+
+@task("compose", "Two operations in a row become one", needs="apply")
+def test_the_composed_operation_does_what_both_do(stage):
+    for first, second, wanted in [
+        (["hi"], [2, "!"], ["hi!"]),
+        (["hi"], [1, -1], ["h"]),
+        (["hi"], [-2], []),
+        ([3, "x"], [-4], [-3]),
+        ([-2, 1], ["x", 1], ["x", -2, 1]),
+        ([1, "ab", 1], [2, "X", 2], [1, "aXb", 1]),
+        ([1, -1, 1], [1, "x", 1], [1, "x", -1, 1]),
+        ([], [], []),
+    ]:
+        got = stage.probe(PROBES, "call", "compose", first, second)
+        expect(equal(got, wanted), f"compose({first}, {second}) to return {wanted}", shown(got))
+
+
+@task("compose")
+def test_random_operations_are_composed(stage):
+    found = stage.probe(PROBES, "compose_many", stage.random.randrange(10**6), 500)
+
+    expect(not found, "compose(first, second) to do what first and then second do", found)
+
+
+@task("compose")
+def test_operations_that_do_not_fit_are_not_composed(stage):
+    for first, second in [([3], [2]), ([2], [3]), (["x"], []), ([-1], [1]), ([], [-1])]:
+        got = stage.probe(PROBES, "call", "compose", first, second)
+        expect(got == "Misfit", f"compose({first}, {second}) to raise Misfit", shown(got))
+
+
+# transform
+
+
+@task("transform", "Two operations made at the same time fit after each other", 3, needs="apply")
+def test_two_operations_that_cross_are_transformed(stage):
+    for first, second, wanted in [
+        ([1, "X", 2], [3, "Y"], [[1, "X", 3], [4, "Y"]]),
+        ([3, "Y"], [1, "X", 2], [[4, "Y"], [1, "X", 3]]),
+        (["X", 3], ["Y", 3], [["X", 4], [1, "Y", 3]]),
+        ([-2, 1], [-2, 1], [[1], [1]]),
+        ([-2, 1], [1, -2], [[-1], [-1]]),
+        ([-3], [1, "Y", 2], [[-1, 1, -2], ["Y"]]),
+        ([1, "X", 2], [-3], [["X"], [-1, 1, -2]]),
+        ([], ["Y"], [[1], ["Y"]]),
+    ]:
+        got = stage.probe(PROBES, "call", "transform", first, second)
+        says = f"transform({first}, {second}) to return {wanted}"
+        expect(equal(got, wanted), says, shown(got))
+
+
+@task("transform")
+def test_both_orders_of_random_operations_result_in_one_text(stage):
+    found = stage.probe(PROBES, "transform_many", stage.random.randrange(10**6), 1000)
+
+    expect(
+        not found, "first and then the new second to give what second and the new first give", found
+    )
+
+
+@task("transform")
+def test_operations_for_different_lengths_are_not_transformed(stage):
+    for first, second in [([3], [2]), ([2], [3]), (["x"], [1]), ([-1], []), ([], [-1])]:
+        got = stage.probe(PROBES, "call", "transform", first, second)
+        expect(got == "Misfit", f"transform({first}, {second}) to raise Misfit", shown(got))
+
+
+# server
+
+
+class Writer:
+    """A client that sends what a test tells it to."""
+
+    def __init__(self, server: Server, who: str, room: str, revision: int | None = None) -> None:
+        query = f"author={who}" + ("" if revision is None else f"&revision={revision}")
+        self.who = who
+        self.socket = server.socket(who, f"/documents/{room}?{query}", subprotocols=PROTOCOL)
+        self.missed = self.until("welcome")
+        self.text = next((m["text"] for m in self.missed if m["type"] == "document"), None)
+
+    def until(self, kind: str) -> list[dict]:
+        """Return what is received up to and without the next message of this type."""
+        found = []
+        while True:
+            event = self.socket.receive_json()
+            met = isinstance(event, dict) and isinstance(event.get("type"), str)
+            expect(met, "a JSON object with a type", event)
+            if event["type"] == kind:
+                self.last = event
+                return found
+            found.append(event)
+
+    def ask(self, kind: str, reply: str, **fields: object) -> dict:
+        """Send a request, and return its reply of this type."""
+        self.socket.send(json.dumps({"type": kind, **fields}))
+        self.before = self.until(reply)
+        return self.last
+
+    def edit(self, edit_id: str, revision: int, operation: list) -> int:
+        """Send an operation. Returns the revision of its ack."""
+        ack = self.ask("edit", "ack", id=edit_id, revision=revision, operation=operation)
+        expect(ack.get("id") == edit_id, f"an ack of {edit_id}", ack)
+        expect(type(ack.get("revision")) is int, "an ack with a revision", ack)
+        return ack["revision"]
+
+    def refuse(self, code: str, revision: object, operation: object) -> None:
+        """Send an operation, and check that the reply is this error."""
+        fields = {"id": code, "revision": revision, "operation": operation}
+        error = self.ask("edit", "error", **fields)
+        expect(error.get("code") == code, f"the error {code}", error)
+
+    def document(self) -> list:
+        """Return the revision and the text of the server."""
+        reply = self.ask("document", "document", id="now")
+        return [reply.get("revision"), reply.get("text")]
+
+    def expect_document(self, revision: int, text: str) -> None:
+        """Check the revision and the text of the server."""
+        got = self.document()
+        expect(equal(got, [revision, text]), f"revision {revision}: {text!r}", got)
+
+    def expect_edit(self, **fields: object) -> None:
+        """Check that this edit is pushed next."""
+        self.until("edit")
+        wanted = {"type": "edit", **fields}
+        expect(equal(self.last, wanted), json.dumps(wanted), self.last)
+
+
+@task("server", "The server puts all edits in one order", 3, needs=("transform", "compose"))
+def test_an_edit_is_acknowledged_pushed_to_the_others_and_stored(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+
+    expect(ada.edit("a1", 0, ["hi"]) == 1, "an ack of revision 1", ada.last)
+
+    bob.expect_edit(revision=1, author="ada", id="a1", operation=["hi"])
+    ada.expect_document(1, "hi")
+    pushes = [event for event in ada.before if event["type"] == "edit"]
+    expect(pushes == [], "no push of ada's own edit to ada", pushes)
+
+
+@task("server")
+def test_an_edit_of_an_earlier_revision_is_transformed(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    ada.edit("a1", 0, ["abc"])
+    ada.edit("a2", 1, ["X", 3])
+    ada.edit("a3", 2, [4, "Z"])
+
+    revision = bob.edit("b1", 1, ["Y", 1, -1, 1])
+
+    expect(revision == 4, "an ack of revision 4", revision)
+    ada.expect_edit(revision=4, author="bob", id="b1", operation=[1, "Y", 1, -1, 2])
+    ada.expect_document(4, "XYacZ")
+
+
+@task("server")
+def test_an_edit_that_is_sent_again_is_acknowledged_and_applied_once(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    ada.edit("same", 0, ["hi"])
+    bob.edit("same", 1, [2, "!"])
+
+    for revision, operation in ((0, ["hi"]), (2, [3])):
+        expect(ada.edit("same", revision, operation) == 1, "the ack of revision 1 again", ada.last)
+
+    ada.expect_document(2, "hi!")
+    bob.expect_edit(revision=1, author="ada", id="same", operation=["hi"])
+    bob.document()
+    expect(bob.before == [], "nothing more to be pushed to bob", bob.before)
+
+
+@task("server")
+def test_an_edit_that_cannot_be_applied_is_refused_and_changes_nothing(stage, server):
+    room = stage.name()
+    ada = Writer(server, "ada", room)
+    ada.edit("a1", 0, ["abc"])
+
+    ada.refuse("future", 2, [3])
+    ada.refuse("future", 2**40, [3])
+    ada.refuse("misfit", 1, [2])
+    ada.refuse("misfit", 0, [3])
+    ada.refuse("too_long", 1, [3, "x" * 19_998])
+    for operation in (None, "abc", [3.0], [True, 2], [0, 3], [3, ""], [1, 2], [3, "\r\n"], [{}]):
+        ada.refuse("bad_message", 1, operation)
+    for revision in (None, -1, "1", 1.0, True):
+        ada.refuse("bad_message", revision, [3])
+
+    ada.expect_document(1, "abc")
+    expect(ada.edit("a2", 1, [3, "x" * 19_997]) == 2, "20,000 characters to be accepted", ada.last)
+
+
+@task("server")
+def test_the_log_forgets_old_edits_and_keeps_the_newest(stage, server):
+    room = stage.name()
+    ada = Writer(server, "ada", room)
+    for number in range(2 * LOG + 1):
+        ada.edit(f"a{number}", number, [number, "x"] if number else ["x"])
+        known = number + 1 if number < 2 * LOG else LOG
+        bob = Writer(server, "bob", room, number + 1 - known)
+        kinds = [event["type"] for event in bob.missed]
+        expect(kinds == ["edit"] * known, f"{known} edits that bob missed", kinds)
+
+    newest = 2 * LOG + 1
+    eve = Writer(server, "eve", room, newest - LOG - 1)
+    expect(eve.text == "x" * newest, "the document instead of forgotten edits", eve.missed)
+    eve.refuse("forgotten", newest - LOG - 1, [newest - LOG - 1])
+    eve.expect_document(newest, "x" * newest)
+
+
+@task("server")
+def test_a_document_survives_a_restart(stage, server):
+    room = stage.name()
+    for count in (3, 2 * LOG + 3):
+        ada = Writer(server, "ada", room)
+        revision, text = ada.document()
+        for number in range(count):
+            parts = [len(text), "é😀"]
+            revision = ada.edit(f"{count}-{number}", revision, [part for part in parts if part])
+            text += "é😀"
+
+        server.kill()
+        server = stage.serve(HEARTBEAT=NEVER, LOG=LOG)
+
+        bob = Writer(server, "bob", room, revision - 2)
+        expect(len(bob.missed) == 2, "the two edits that bob missed", bob.missed)
+        bob.expect_document(revision, text)
+        again = bob.ask("edit", "ack", id="b", revision=revision - 1, operation=[len(text) - 2])
+        expect(again["revision"] == revision + 1, "an ack of the next revision", again)
+
+
+# client
+
+
+@task("client", "Every client has the server's text in the end", 3, needs="server")
+def test_one_operation_is_in_flight_and_one_buffer_waits(stage):
+    sent = stage.probe(
+        PROBES,
+        "drive",
+        [
+            ["receive", {"type": "document", "revision": 0, "text": ""}],
+            ["edit", ["early"]],
+            ["receive", {"type": "welcome"}],
+            ["edit", [5, "a"]],
+            ["edit", [6, "b"]],
+            ["ack", 1],
+            ["edit", [7, "c"]],
+            ["ack", 2],
+        ],
+    )
+
+    wanted = [[0, ["early"]], [1, [5, "ab"]], [2, [7, "c"]]]
+    expect(equal(sent["sent"], wanted), f"these revisions and operations: {wanted}", sent["sent"])
+    expect(len(set(sent["ids"])) == 3, "a new id for each operation", sent["ids"])
+    expect(sent["text"] == "earlyabc", "the text 'earlyabc'", sent["text"])
+
+
+@task("client")
+def test_after_a_cut_the_operation_in_flight_is_sent_again_with_its_id(stage):
+    sent = stage.probe(
+        PROBES,
+        "drive",
+        [
+            ["receive", {"type": "document", "revision": 4, "text": "xyz"}],
+            ["receive", {"type": "welcome"}],
+            ["edit", [3, "a"]],
+            ["edit", [4, "b"]],
+            ["cut"],
+            ["edit", [5, "c"]],
+            [
+                "receive",
+                {"type": "edit", "revision": 5, "author": "bob", "id": "b", "operation": [-3]},
+            ],
+            ["receive", {"type": "welcome"}],
+            ["ack", 6],
+        ],
+    )
+
+    wanted = [[4, [3, "a"]], [5, ["a"]], [6, [1, "bc"]]]
+    expect(equal(sent["sent"], wanted), f"these revisions and operations: {wanted}", sent["sent"])
+    met = sent["ids"][0] == sent["ids"][1] != sent["ids"][2]
+    expect(met, "the first id twice, then a new one", sent["ids"])
+
+
+@task("client")
+def test_many_sessions_with_delays_and_cuts_converge(stage):
+    first = stage.random.randrange(10**6)
+
+    seed, fault = stage.probe(PROBES, "converge", first, SESSIONS)
+
+    expect(not fault, "one text everywhere, with each insert once", f"session {seed}: {fault}")
+
+
+# carets
+
+
+@task("carets", "A caret stays at its place in the text")
+def test_a_position_moves_with_the_text(stage):
+    for position, operation, wanted in [
+        (3, ["ab", 5], 5),
+        (3, [3, "ab", 2], 3),
+        (3, [4, "ab", 1], 3),
+        (3, [2, "a", 3], 4),
+        (3, [-2, 3], 1),
+        (3, [1, -4], 1),
+        (3, [3, -2], 3),
+        (3, [2, "xy", -3], 4),
+        (0, ["a", 5], 0),
+        (5, [5, "a"], 5),
+        (5, [1, "😀", -4], 2),
+        (3, ["x", 1, -1, "y", 3], 4),
+        (5, [-1, 1, -1, 1, -1], 2),
+    ]:
+        got = stage.probe(PROBES, "call", "moved", position, operation)
+        expect(equal(got, wanted), f"moved({position}, {operation}) to return {wanted}", got)
+
+
+@task("carets")
+def test_the_server_moves_a_caret_to_its_newest_revision(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    ada.edit("a1", 0, ["abc"])
+    ada.edit("a2", 1, ["xy", 3])
+
+    bob.socket.send(json.dumps({"type": "caret", "revision": 1, "start": 1, "end": 3}))
+
+    ada.until("caret")
+    here = [ada.last.get(name) for name in ("author", "revision", "start", "end")]
+    expect(here == ["bob", 2, 3, 5], "bob's caret from 3 to 5 at revision 2", ada.last)
