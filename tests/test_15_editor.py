@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from course.grading import Server, equal, expect, task
+from course.grading.browser import Tab
 from course.grading.expect import shown
 
 PROBES = Path(__file__).parent / "probes" / "15_editor.py"
@@ -401,3 +402,161 @@ def test_the_server_moves_a_caret_to_its_newest_revision(stage, server):
     ada.until("caret")
     here = [ada.last.get(name) for name in ("author", "revision", "start", "end")]
     expect(here == ["bob", 2, 3, 5], "bob's caret from 3 to 5 at revision 2", ada.last)
+
+
+# page
+
+
+@pytest.fixture
+def tabs(stage) -> tuple[Tab, Tab]:
+    """Ada's and bob's page of one document, in a real browser."""
+    server, browser, room = stage.serve(), stage.browser(), stage.name()
+    pages = []
+    for who in ("ada", "bob"):
+        tab = browser.open(who, f"{server.url}/rooms/{room}?author={who}")
+        tab.wait_for(f"{STATE} === 'open'", "the page to connect", STATE)
+        pages.append(tab)
+    return pages[0], pages[1]
+
+
+@task("page", "Two pages edit one text, and each has its caret and its undo", 3, needs="carets")
+def test_what_one_page_writes_is_in_the_other(tabs):
+    ada, bob = tabs
+
+    insert(ada, "e\u0301t\u00e9 \U0001f600 <b>\n")
+    expect_text(bob, "e\u0301t\u00e9 \U0001f600 <b>\n")
+    insert(bob, "\U0001f469\u200d\U0001f680", 0)
+
+    expect_text(ada, "\U0001f469\u200d\U0001f680e\u0301t\u00e9 \U0001f600 <b>\n")
+
+
+@task("page")
+def test_the_selection_stays_on_its_text_under_remote_edits(tabs):
+    ada, bob = tabs
+    insert(ada, "one \U0001f600 two three")
+    expect_text(bob, "one \U0001f600 two three")
+    select(ada, 7, 10, "backward")
+
+    insert(bob, "\U0001f600\U0001f601 ", 0)
+    expect_text(ada, "\U0001f600\U0001f601 one \U0001f600 two three")
+    expect_selection(ada, "two", "backward")
+    insert(bob, "!", 19)
+    expect_text(ada, "\U0001f600\U0001f601 one \U0001f600 two thr!ee")
+    expect_selection(ada, "two", "backward")
+    insert(bob, "", 0, 5)
+
+    expect_text(ada, "one \U0001f600 two thr!ee")
+    expect_selection(ada, "two", "backward")
+
+
+@task("page")
+def test_the_page_stays_scrolled_under_remote_edits(tabs):
+    ada, bob = tabs
+    lines = "line\n" * 100
+    insert(ada, lines)
+    expect_text(bob, lines)
+    ada.run(f"() => {{ {FIELD}.scrollTop = 900; }}")
+    before = ada.run(f"{FIELD}.scrollTop")
+
+    insert(bob, "the end", len(lines))
+
+    expect_text(ada, f"{lines}the end")
+    now = ada.run(f"{FIELD}.scrollTop")
+    expect(now == before, f"the page still scrolled to {before}", now)
+
+
+@task("page")
+def test_undo_reverts_the_last_edit_of_ones_own(tabs):
+    ada, bob = tabs
+    insert(ada, "ada\U0001f600")
+    expect_text(bob, "ada\U0001f600")
+    insert(bob, "bob ", 0)
+    expect_text(ada, "bob ada\U0001f600")
+    insert(bob, "!", 7)
+    expect_text(ada, "bob ada!\U0001f600")
+
+    ada.press("Control+z", "#text")
+    expect_text(bob, "bob !")
+    ada.press("Control+Shift+z", "#text")
+    expect_text(bob, "bob ada\U0001f600!", "bob !ada\U0001f600", "bob ada!\U0001f600")
+    ada.click("#undo")
+
+    expect_text(bob, "bob !")
+    expect(ada.run("document.getElementById('undo').disabled"), "nothing left to undo", "an edit")
+
+
+@task("page")
+def test_undo_brings_back_what_was_deleted_at_its_place(tabs):
+    ada, bob = tabs
+    insert(bob, "one two three")
+    expect_text(ada, "one two three")
+    insert(ada, "", 4, 8)
+    expect_text(bob, "one three")
+    insert(bob, "zero ", 0)
+    expect_text(ada, "zero one three")
+
+    ada.press("Control+z", "#text")
+
+    expect_text(bob, "zero one two three")
+
+
+@task("page")
+def test_a_screen_reader_is_not_told_each_remote_keystroke(tabs):
+    ada, bob = tabs
+    ada.run(COUNT_NEWS)
+
+    for _ in range(10):
+        insert(bob, "x", 0)
+    expect_text(ada, "x" * 10)
+
+    told = ada.run("window.told")
+    expect(told == 0, "nothing announced while bob types", told)
+    found = ada.barriers()
+    expect(not found, "no barrier that axe finds", "; ".join(found))
+
+
+# The page's helpers
+
+FIELD = "document.getElementById('text')"
+STATE = "document.getElementById('state').dataset.state"
+COUNT_NEWS = """() => {
+    window.told = 0;
+    const seen = new MutationObserver((records) => { window.told += records.length; });
+    for (const live of document.querySelectorAll("[aria-live], [role=status], [role=log]")) {
+        seen.observe(live, { childList: true, characterData: true, subtree: true });
+    }
+}"""
+
+
+def insert(tab: Tab, text: str, start: int | None = None, end: int | None = None) -> None:
+    """Write over the UTF-16 units from `start` to `end` of the page's text, as a user does."""
+    tab.run(
+        """([text, start, end]) => {
+            const field = document.getElementById("text");
+            field.focus();
+            const from = start ?? field.value.length;
+            field.setSelectionRange(from, end ?? from);
+            document.execCommand(text ? "insertText" : "delete", false, text);
+        }""",
+        [text, start, end],
+    )
+
+
+def select(tab: Tab, start: int, end: int, direction: str) -> None:
+    """Select UTF-16 units of the page's text."""
+    tab.run(f"() => {FIELD}.setSelectionRange({start}, {end}, '{direction}')")
+
+
+def expect_text(tab: Tab, *texts: str) -> None:
+    """Wait until the page's text is one of these."""
+    condition = f"{json.dumps(texts)}.includes({FIELD}.value)"
+    tab.wait_for(condition, f"{shown(texts[0])} in {tab.who}'s page", f"{FIELD}.value")
+
+
+def expect_selection(tab: Tab, text: str, direction: str) -> None:
+    """Expect the page's selection to be this text, in this direction."""
+    found = tab.run(
+        "() => { const f = document.getElementById('text');"
+        " return [f.value.slice(f.selectionStart, f.selectionEnd), f.selectionDirection]; }"
+    )
+    expect(found == [text, direction], f"{text!r} selected, {direction}", found)
