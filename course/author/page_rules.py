@@ -5,6 +5,7 @@ A lesson's page, `docs/lessons/NN_slug.md`:
     ---
     description: What the reader can do after the lesson.
     needs: [browser]  (Only if the lesson needs more than the packages, as in lesson/needs.py.)
+    starts_from: 01_rest  (Only if the solution doesn't start from that of the lesson before.)
     ---
     # 8. Title
     ## Goal
@@ -112,6 +113,14 @@ def needed(view: View) -> Iterator[Refusal]:
             yield Refusal(view.lesson.page, 0, text)
     if "needs" in view.page.front and not view.lesson.needs:
         text = "`needs` names nothing. Write it in one line, such as `needs: [browser]`."
+        yield Refusal(view.lesson.page, 0, text)
+
+
+def starting_point(view: View) -> Iterator[Refusal]:
+    """What the page's `starts_from` names is an earlier lesson."""
+    named = view.page.front.get("starts_from")
+    if named is not None and (view.before is None or view.before.slug != named):
+        text = f"`starts_from` is {named!r}, which isn't an earlier lesson. Write its slug."
         yield Refusal(view.lesson.page, 0, text)
 
 
@@ -411,5 +420,5 @@ def _numbered(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(read(path).split("\n"), 1))
 
 
-LESSON_PAGE_RULES = (top, needed, length, ritual, headings, hints, solutions)
+LESSON_PAGE_RULES = (top, needed, starting_point, length, ritual, headings, hints, solutions)
 PAGE_RULES = (listings, snippets, words)

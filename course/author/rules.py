@@ -1,7 +1,7 @@
 """Check the rules of the course: `dev check`. Each message says where, and what to do.
 
 The tree: a slug is spelled `NN_name` and has a file or folder in each tree. Numbers run from 01
-without gaps.
+without gaps, except before a lesson whose page says which one it starts from.
 Tests: each test belongs to a task. Only a task's first test has its title and points. A task needs
 only tasks above it.
 Solutions: markers are well formed. A TODO is a sentence, and its region is called `task` or
@@ -80,15 +80,17 @@ def homes(root: Path) -> Iterator[Refusal]:
 
 
 def numbers(root: Path) -> Iterator[Refusal]:
-    """The lessons are numbered from 01, without gaps or duplicates."""
+    """The lessons are numbered from 01, without duplicates, and without unexplained gaps.
+
+    A lesson whose page has `starts_from` may be written before those between.
+    """
     for before, slug in pairwise(["00_start", *_slugs(root)]):
         path, wanted = Lesson(slug, root).solution, int(before[:2]) + 1
         if slug[:2] == before[:2]:
             yield Refusal(path, 0, f"{before} has the same number. Renumber one of them.")
-        elif int(slug[:2]) != wanted:
-            yield Refusal(
-                path, 0, f"number {wanted:02} is missing before this. Renumber the lessons."
-            )
+        elif int(slug[:2]) != wanted and "starts_from" not in Lesson(slug, root).read_page().front:
+            advice = "Renumber the lessons, or set `starts_from` in the page's front matter."
+            yield Refusal(path, 0, f"number {wanted:02} is missing before this. {advice}")
 
 
 def starters(root: Path) -> Iterator[Refusal]:

@@ -259,7 +259,32 @@ def test_the_numbers_have_no_gap(root):
     change(root, "docs/lessons/03_world.md", "# 2. World", "# 3. World")
 
     assert check(root) == [
-        "solutions/03_world: number 02 is missing before this. Renumber the lessons."
+        "solutions/03_world: number 02 is missing before this. "
+        "Renumber the lessons, or set `starts_from` in the page's front matter."
+    ]
+
+
+def test_a_lesson_that_names_what_it_starts_from_may_follow_a_gap(root):
+    move(root, "02_world", "04_world")
+    page = "docs/lessons/04_world.md"
+    change(root, page, "02_world", "04_world")
+    change(root, page, "# 2. World", "# 4. World")
+    change(root, page, "description:", "starts_from: 01_hello\ndescription:")
+
+    assert check(root) == []
+
+
+def test_a_lesson_starts_from_an_earlier_one(root):
+    for page, named in (("01_hello", "02_world"), ("02_world", "00_nothing")):
+        change(
+            root, f"docs/lessons/{page}.md", "description:", f"starts_from: {named}\ndescription:"
+        )
+
+    assert [line for line in check(root) if "starts_from" in line] == [
+        "docs/lessons/01_hello.md: `starts_from` is '02_world', which isn't an earlier lesson. "
+        "Write its slug.",
+        "docs/lessons/02_world.md: `starts_from` is '00_nothing', which isn't an earlier lesson. "
+        "Write its slug.",
     ]
 
 
