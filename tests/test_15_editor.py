@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from course.grading import Server, equal, expect, task
+from course.grading.asyncapi import described
 from course.grading.browser import Tab
 from course.grading.expect import shown
+from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "15_editor.py"
 PROTOCOL = ["editor.v1"]
@@ -150,6 +152,7 @@ class Writer:
     def __init__(self, server: Server, who: str, room: str, revision: int | None = None) -> None:
         query = f"author={who}" + ("" if revision is None else f"&revision={revision}")
         self.who = who
+        self.heard: list[dict] = []  # all that was received
         self.socket = server.socket(who, f"/documents/{room}?{query}", subprotocols=PROTOCOL)
         self.missed = self.until("welcome")
         self.text = next((m["text"] for m in self.missed if m["type"] == "document"), None)
@@ -161,6 +164,7 @@ class Writer:
             event = self.socket.receive_json()
             met = isinstance(event, dict) and isinstance(event.get("type"), str)
             expect(met, "a JSON object with a type", event)
+            self.heard.append(event)
             if event["type"] == kind:
                 self.last = event
                 return found
@@ -263,6 +267,42 @@ def test_an_edit_that_cannot_be_applied_is_refused_and_changes_nothing(stage, se
 
     ada.expect_document(1, "abc")
     expect(ada.edit("a2", 1, [3, "x" * 19_997]) == 2, "20,000 characters to be accepted", ada.last)
+
+
+@task("server")
+def test_an_operation_has_at_most_1000_parts(stage, server):
+    room = stage.name()
+    ada = Writer(server, "ada", room)
+    ada.edit("a1", 0, ["a" * 501])
+
+    ada.refuse("too_long", 1, [*["x", 1] * 500, -1])
+
+    ada.expect_document(1, "a" * 501)
+    revision = ada.edit("a2", 1, [*["x", 1] * 499, "x", 2])
+    expect(revision == 2, "an operation of 1,000 parts to be accepted", revision)
+
+
+@task("server")
+def test_what_the_server_sends_matches_asyncapi_yaml(stage, server):
+    file, room = described("15_editor", ROOT, stage.folder), stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    ada.edit("a1", 0, ["hi"])
+    for request in (
+        {"type": "caret", "revision": 1, "start": 0, "end": 2},
+        {"type": "caret", "revision": 1},
+        {"type": "dance", "id": "a2"},
+        {"type": "edit", "id": "a3", "revision": 9, "operation": [2]},
+    ):
+        ada.socket.send(json.dumps(request))
+    ada.ask("ping", "pong", id="a4")
+    ada.document()
+    eve = Writer(server, "eve", room, revision=0)
+    eve.socket.close()
+    bob.until("left")
+
+    for who in (ada, bob, eve):
+        for message in who.heard:
+            file.kind(message)
 
 
 @task("server")

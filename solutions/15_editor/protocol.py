@@ -139,8 +139,10 @@ def operation_of(request: dict) -> Operation:
     parts, canonical = request.get("operation"), []
     if not isinstance(parts, list) or any(type(part) not in (int, str) for part in parts):
         raise Refused("bad_message", "operation must be a list of whole numbers and strings.")
+    # --8<-- [start:server-parts]
     if len(parts) > MAX_PARTS:
         raise Refused("too_long", f"An operation has at most {MAX_PARTS} parts.")
+    # --8<-- [end:server-parts]
     for part in parts:
         add(canonical, part)
     if canonical != parts:
