@@ -1,0 +1,81 @@
+"""A document on the server, which puts the edits of all clients in one order."""
+
+from ot import Operation, apply, moved, transform
+from store import Edit, Store
+
+MAX_DOCUMENT = 20_000  # code points
+
+
+class Refused(Exception):
+    """A request that gets an error as its reply: `code` for programs, `detail` for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class Document:
+    """A document: its text, its revision, and the newest of its edits. Use it in `hub.turn`.
+
+    The revision is the number of edits so far. `log` has at least the newest `keep` edits, and
+    at most twice as many.
+    """
+
+    def __init__(self, store: Store, room: str, keep: int) -> None:
+        self.store, self.room, self.keep = store, room, keep
+        self.revision, self.text, self.log = store.load(room)
+        for edit in self.log:
+            if edit.revision > self.revision:  # The snapshot doesn't include it.
+                self.text = apply(self.text, edit.operation)
+                self.revision = edit.revision
+
+    def since(self, revision: int) -> list[Edit]:
+        """Return the edits after a revision, oldest first.
+
+        Raises Refused with the code `future` or `forgotten` if the revision isn't known.
+        """
+        # TODO(server): Return a part of `log`, or raise `Refused`.
+        ...
+        # END(server)
+
+    def add(self, author: str, edit_id: str, revision: int, operation: Operation) -> Edit:
+        """Apply an operation that was made at a revision, store it, and return it as an edit.
+
+        If the log has an edit of the author with this id, only return that edit.
+        Raises Refused, or Misfit if the operation is for a text of another length. Then the
+        document is unchanged.
+        """
+        # TODO(server-add): Transform the operation, apply it, store it, and log it.
+        ...
+        # END(server-add)
+        self.compact()
+        return edit
+
+    def compact(self) -> None:
+        """If the log has more than twice `keep` edits, forget all but the newest `keep`."""
+        # TODO(server-compact): Store a snapshot, then shorten `log`.
+        ...
+        # END(server-compact)
+
+    def move(self, position: int, revision: int) -> int:
+        """Return where a position of an earlier revision is now. Raises Refused as `since`."""
+        for edit in self.since(revision):
+            position = moved(position, edit.operation)
+        if position > len(self.text):
+            raise Refused("misfit", f"The document has {len(self.text)} characters.")
+        return position
+
+
+class Documents:
+    """The documents of the app, by the names of their rooms. Use it in `hub.turn`."""
+
+    def __init__(self, store: Store, keep: int) -> None:
+        self._store, self._keep = store, keep
+        self._documents: dict[str, Document] = {}
+
+    def get(self, room: str) -> Document:
+        """Return the document of a room. It is read from the store once."""
+        if room not in self._documents:
+            self._documents[room] = Document(self._store, room, self._keep)
+        return self._documents[room]
