@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from course.author.lesson_view import views
 from course.author.rules import check
 from course.author.sync import sync
 from course.lesson.regions import MarkerError
@@ -296,6 +297,21 @@ def test_no_number_is_used_twice(root):
     assert check(root) == [
         "solutions/01_world: 01_hello has the same number. Renumber one of them."
     ]
+
+
+def test_a_lesson_is_compared_with_the_one_that_it_starts_from(root):
+    for slug, front in (("03_moon", "starts_from: 01_hello"), ("04_mars", "description: Go.")):
+        write(root / f"solutions/{slug}/app.py", "")
+        write(root / f"docs/lessons/{slug}.md", f"---\n{front}\n---\n")
+
+    found = {view.slug: view.before and view.before.slug for view in views(root)}
+
+    assert found == {
+        "01_hello": None,
+        "02_world": "01_hello",
+        "03_moon": "01_hello",
+        "04_mars": "03_moon",
+    }
 
 
 # Starters
