@@ -246,9 +246,7 @@ def machine() -> str:
     """Return a line that describes this machine."""
     memory = psutil.virtual_memory().total / 2**30
     cores, python = psutil.cpu_count(), platform.python_version()
-    return (
-        f"{platform.system()}, {cores} cores of {_processor()}, {memory:.0f} GiB, Python {python}"
-    )
+    return f"{platform.system()}, {cores} {_processor()} cores, {memory:.0f} GiB of memory, Python {python}"
 
 
 def _processor() -> str:
