@@ -385,13 +385,12 @@ def page(results: Results, plan: Plan) -> str:
         ),
         "",
         *wrapped(
-            f"*Deliveries* is the number of deliveries a second at full speed, relative to {base}: "
-            "higher is better. The times, *median* and *99%*, run from a post to its delivery, at a "
-            "rate of "
-            f"{RATE:,} deliveries a second. *One order* says whether all clients received all "
-            "messages in the same order in every run. *KiB each* is the server memory that each "
-            "idle connection takes. *Bare sockets* isn't a server: it shows how fast one Python "
-            "thread can pass frames to the operating system."
+            "*Deliveries* is the number of deliveries a second at full speed, relative to "
+            f"{base}: higher is better. The times, *median* and *99%*, run from a post to its "
+            f"delivery, at a rate of {RATE:,} deliveries a second. *One order* says whether all "
+            "clients received all messages in the same order in every run. *KiB each* is the "
+            "server memory that each idle connection takes. *Bare sockets* isn't a server: it "
+            "shows how fast one Python thread can pass frames to the operating system."
         ),
     ]
     for size in plan.sizes:
