@@ -344,10 +344,10 @@ def conditions(results: Results, plan: Plan) -> list[str]:
     busiest = max((key for key in shares if key[0] != BARE), key=lambda key: shares[key])
     return [
         f"{machine()}; {date.today():%-d %B %Y}; {plan.runs} run{'s' * (plan.runs > 1)} of each "
-        "server, in turns.",
+        "server, in rotation.",
         f"1.00 is {results[base, size].rate:,.0f} deliveries a second ({base}, {size} clients).",
         f"The load generator used at most {shares[busiest]:.2f} of a core ({busiest[0]}, "
-        f"{busiest[1]} clients). From bare sockets, {size} clients received "
+        f"{busiest[1]} clients). With bare sockets, {size} clients received "
         f"{results[BARE, size].rate:,.0f} deliveries a second.",
     ]
 
@@ -369,8 +369,8 @@ def page(results: Results, plan: Plan) -> str:
     base = base_of(results)
     parts = [
         "---",
-        'description: "A fan-out benchmark: the boards of lessons 8 and 12 beside ws, websockets, '
-        'Starlette, Flask-SocketIO and Channels."',
+        'description: "A fan-out benchmark: the boards of lessons 8 and 12 compared with ws, '
+        'websockets, Starlette, Flask-SocketIO and Channels."',
         "---",
         "",
         "# Fan-out benchmark: one room, many clients",
@@ -385,12 +385,12 @@ def page(results: Results, plan: Plan) -> str:
         ),
         "",
         *wrapped(
-            f"*Deliveries* are deliveries a second at full speed, relative to {base}: more is "
-            "better. The *times* run from a post to its delivery, at a rate of "
-            f"{RATE:,} deliveries a second. *One order* says whether all clients received all "
-            "messages in the same order in every run. *KiB each* is the server memory that each "
-            "idle connection takes. *Bare sockets* isn't a server: it shows how fast one Python "
-            "thread can pass frames to the system."
+            "*Deliveries* is the number of deliveries a second at full speed, relative to "
+            f"{base}: higher is better. The times, *median* and *99%*, run from a post to its "
+            f"delivery, at a rate of {RATE:,} deliveries a second. *One order* says whether all "
+            "clients received all messages in the same order in every run. *KiB each* is the "
+            "server memory that each idle connection takes. *Bare sockets* isn't a server: it "
+            "shows how fast one Python thread can pass frames to the operating system."
         ),
     ]
     for size in plan.sizes:
@@ -403,8 +403,8 @@ def page(results: Results, plan: Plan) -> str:
     notes = [
         *conditions(results, plan),
         "Each client must receive each message exactly once; otherwise the run fails.",
-        "To repeat it on your machine, run `python benchmarks/fanout.py`, or with `--quick` for "
-        "a first look. It also checks the ratios that the board must reach.",
+        "To repeat the benchmark on your machine, run `python benchmarks/fanout.py`; add `--quick` "
+        "for a first look. The script also checks the ratios that the board must reach.",
     ]
     for note in notes:
         parts += wrapped(f"- {note}", "  ")

@@ -20,6 +20,7 @@ from course.grading.waiting import begin, eventually, in_threads
 
 PROBES = Path(__file__).parent / "probes" / "11_auth.py"
 FAKES = PROBES.with_name("10_reconnect.js")
+LONG = 10.0  # seconds that an answer of a working app never takes
 OWN = "https://board.example:8443"
 OTHER_OWN = "http://192.0.2.7"
 FOREIGN = [
@@ -331,6 +332,27 @@ def test_a_role_counts_in_its_own_room_only(board):
     ada.request("POST", board.messages, {"text": "x"}).json(201)
 
 
+@task("rights")
+def test_rights_are_checked_after_a_slow_body_has_arrived(board):
+    ada, eve = board.log_in("ada"), board.log_in("eve")
+    target, body = f"/rooms/{board.room}/roles/eve", b'{"role": "moderator"}'
+    ada.request("PUT", target, {"role": "moderator"}).json()
+    board.probe("note_bodies")
+    head = [f"PUT {target} HTTP/1.1", "Host: board.example", f"Content-Length: {len(body)}"]
+    head.append("Content-Type: application/json")
+    head += [f"{name}: {value}" for name, value in eve.headers("PUT").items()]
+
+    with socket.create_connection(board.server.host.split(":"), timeout=LONG) as slow:
+        slow.sendall("\r\n".join([*head, "", ""]).encode() + body[:-1])
+        eventually(lambda: board.probe("is_held"), "the app to read the body", lambda: "not yet")
+        ada.request("DELETE", target).expect_status(204)
+        slow.sendall(body[-1:])
+        line = slow.makefile("rb").readline()
+
+    expect(b" 403 " in line, "403, since eve was banned while her request arrived", line)
+    eve.request("GET", board.messages).expect_problem(403)
+
+
 # ticket
 
 
@@ -545,6 +567,19 @@ def test_within_a_heartbeat_expiry_and_other_processes_close_connections(board):
     expect(board.members() == ["ada"], "only the program in the room", board.members())
 
 
+@task("revoke")
+def test_a_check_that_fails_is_not_the_last(stage):
+    board = Board(stage, HEARTBEAT=0.05)
+    bob = board.log_in("bob")
+    guest = bob.connect()
+
+    board.probe("fail_checks", says="the database is locked for a moment")
+    eventually(lambda: board.probe("is_held"), "a check that fails", lambda: "no check")
+    board.probe("log_out", board.database, "session", bob.secret)
+
+    guest.until_close(4401)
+
+
 # reason
 
 
@@ -639,6 +674,33 @@ def test_it_asks_only_after_a_handshake_that_failed(page):
 
 
 @task("reason")
+def test_a_page_stops_if_another_user_has_logged_in(page):
+    page.load(user="ada")
+    page.call("open")
+    page.welcome(user="ada")
+    (post,) = page.post("of ada")
+    page.lose(1006)
+
+    page.welcome(resumed=True, user="bob")
+
+    page.expect_state("stopped", "after a welcome that names another user")
+    expect(page.states[-1]["code"] == 4401, "the code 4401", page.states[-1])
+    page.expect_posts()
+    page.expect_no_timer("after a welcome that names another user")
+    page.load(user="ada")
+    page.call("open")
+    page.welcome(user="ada")
+    page.expect_posts((post, "of ada"))
+
+
+@task("reason")
+def test_the_welcome_names_the_user(board):
+    for user in (board.log_in("ada"), board.program("bob")):
+        found = user.connect().welcome
+        expect(found.get("user") == user.name, f'"user": "{user.name}" in the welcome', found)
+
+
+@task("reason")
 def test_a_user_whose_login_has_ended_logs_in_again_and_loses_no_text(stage):
     board, tab = open_page(stage)
     text = stage.text()
@@ -684,6 +746,24 @@ def test_a_logout_leaves_nothing_in_the_tab(stage):
     wait_for_state(tab, "open")
     drafts = tab.run("document.querySelectorAll('#drafts li').length")
     expect(drafts == 0, "no draft after the next login", drafts)
+
+
+@task("reason")
+def test_a_logout_that_failed_is_not_reported_as_done(stage):
+    board, tab = open_page(stage)
+    wait_for_state(tab, "open")
+    statuses = [500, 403, 401]  # 401: the login has ended before.
+    board.browser.answer("**/logout", lambda url: {"status": statuses.pop(0), "body": ""})
+
+    words = "document.getElementById('state')?.textContent ?? ''"
+    for _ in range(2):
+        tab.click("#logout")
+        tab.wait_for(f"{words}.includes('still logged in')", "the page to say so", words)
+        tab.go(f"{board.server.url}/rooms/{board.room}")
+        wait_for_state(tab, "open")
+    tab.click("#logout")
+
+    tab.wait_for("location.pathname === '/login'", "the login page after 401", "location.href")
 
 
 # secret

@@ -359,7 +359,7 @@ def _problem(include: re.Match, root: Path) -> str:
     name, part = include["path"], include["part"]
     path = root / name
     if not path.is_file():
-        return f"{name} doesn't exist. Write its path from the top of the repository."
+        return f"{name} doesn't exist. Write its path from the root of the repository."
     if part is None:
         return ""
     if re.fullmatch(r"[\d:,-]*", part):

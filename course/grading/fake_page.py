@@ -67,9 +67,15 @@ class FakePage:
 
     # What the page does
 
-    def load(self, storage: str | None = OF_THIS_TAB, key: str = KEY) -> None:
-        """Load the page, or load it again. `storage` is a name, or None if it is blocked."""
-        self.play(("load", {"storage": storage, "key": key}))
+    def load(
+        self, storage: str | None = OF_THIS_TAB, key: str = KEY, user: str | None = None
+    ) -> None:
+        """Load the page, or load it again. `storage` is a name, or None if it is blocked.
+
+        From lesson 11 on, `user` is whose page it is. Without one, no welcome names a user either.
+        """
+        named = {} if user is None else {"user": user}
+        self.play(("load", {"storage": storage, "key": key, **named}))
 
     def call(self, method: str, *given: object) -> object:
         """Call a method of the connection."""
@@ -93,11 +99,15 @@ class FakePage:
         """Complete the handshake."""
         self.play(("accept", {}))
 
-    def welcome(self, last_id: int = 0, resumed: bool | None = None) -> None:
-        """Complete the handshake, and send the welcome."""
+    def welcome(
+        self, last_id: int = 0, resumed: bool | None = None, user: str | None = None
+    ) -> None:
+        """Complete the handshake, and send the welcome, which may name the user."""
         said = {"type": "welcome", "room": "lobby", "last_id": last_id, "members": ["ada"]}
         if resumed is not None:
             said["resumed"] = resumed
+        if user is not None:
+            said["user"] = user
         self.play(("accept", {}), ("say", {"objects": [said], "which": -1}))
 
     def enter(self, last_id: int = 0) -> None:

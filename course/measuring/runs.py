@@ -245,10 +245,8 @@ def _cpu(process: psutil.Process) -> float:
 def machine() -> str:
     """Return a line that describes this machine."""
     memory = psutil.virtual_memory().total / 2**30
-    cores, python = psutil.cpu_count(), platform.python_version()
-    return (
-        f"{platform.system()}, {cores} cores of {_processor()}, {memory:.0f} GiB, Python {python}"
-    )
+    cores, python = f"{psutil.cpu_count()} {_processor()} cores", platform.python_version()
+    return f"{platform.system()}, {cores}, {memory:.0f} GiB of memory, Python {python}"
 
 
 def _processor() -> str:

@@ -1,9 +1,13 @@
 """Cut off the clients that are gone without a sign: TCP alone may never report them."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 from hub import Connection
+
+log = logging.getLogger(__name__)
 
 
 class Heartbeat:
@@ -14,25 +18,24 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._watched: set[Connection] = set()
         self._blocked: dict[Connection, int] = {}  # at the last beat, with `writes`
-        self._thread: threading.Thread | None = None
+        self._started = False
 
     def watch(self, connection: Connection) -> None:
-        """From now on, ping this connection. The first call starts the heartbeat's thread."""
+        """From now on, ping this connection. The first call starts the heartbeat."""
         with self._lock:
             self._watched.add(connection)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
+            if not self._started:
+                self._started = True
+                self.start()
 
     def forget(self, connection: Connection) -> None:
         """Ping this connection no more."""
         with self._lock:
             self._watched.discard(connection)
 
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._seconds)
-            self.beat()
+    def start(self) -> None:
+        """Beat every so many seconds."""
+        repeat(self._seconds, self.beat)
 
     def beat(self) -> None:
         """Ping each client. Cut off those that didn't answer the last ping, and those that nothing
@@ -50,3 +53,17 @@ class Heartbeat:
                 if self._blocked.get(connection) == writes:
                     connection.cut()  # Since the last beat, nothing could be written to it.
         self._blocked = blocked
+
+
+def repeat(seconds: float, action: Callable[[], None]) -> None:
+    """Call the action every so many seconds, in a new thread. An error doesn't end the thread."""
+
+    def run() -> None:
+        while True:
+            time.sleep(seconds)
+            try:
+                action()
+            except Exception:
+                log.exception("%s failed.", action.__qualname__)
+
+    threading.Thread(target=run, daemon=True).start()

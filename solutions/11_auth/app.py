@@ -74,9 +74,6 @@ def talk(ws: Server, room: str) -> None:
     heartbeat = current_app.extensions["heartbeat"]
     heartbeat.watch(connection)  # A replay and even a close frame can block.
     try:
-        # --8<-- [start:revoke-late] Expel `connection` if it must end by now.
-        expel([connection])
-        # --8<-- [end:revoke-late]
         serve(ws, room=room, connection=connection)
     finally:
         heartbeat.forget(connection)
@@ -86,6 +83,9 @@ def talk(ws: Server, room: str) -> None:
 def serve(ws: Server, room: str, connection: Connection) -> None:
     """Reply to the client's requests, and let it leave its room at the end."""
     try:
+        # --8<-- [start:revoke-late] Expel `connection` if it must end by now.
+        expel([connection])
+        # --8<-- [end:revoke-late]
         # --8<-- [start:author-socket] Converse in a Session whose author is the user of `g.login`.
         converse(ws, connection, Session(store(), room, g.login.user))
         # --8<-- [end:author-socket]

@@ -11,7 +11,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.security import check_password_hash
 
 from accounts import Accounts, Login, digest, new_secret
-from heartbeat import Heartbeat
+from heartbeat import Heartbeat, repeat
 from hub import Connection, Hub
 
 COOKIE = "login"  # the name of the session cookie
@@ -94,6 +94,7 @@ def unauthorized() -> Unauthorized:
 
 def require_login() -> Login:
     """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
+    request.get_data()  # A body may arrive slowly, so read it before the checks.
     # --8<-- [start:origin-rest] Check the Origin if a cookie may have sent an unsafe request.
     if request.method not in SAFE and request.authorization is None:
         check_origin()
@@ -209,13 +210,20 @@ class Doorkeeper(Heartbeat):
         with self._lock:
             return list(self._watched)
 
-    def beat(self) -> None:
+    def start(self) -> None:
+        """Beat and check every so many seconds, in two threads.
+
+        A check may wait for the hub's turn, and its holder for a client that only a beat cuts off.
+        """
+        super().start()
+        repeat(self._seconds, self.check)
+
+    def check(self) -> None:
         """Check each connection: its session may have expired, or another process ended it."""
         # --8<-- [start:revoke-beat] Expel all connections that must end, within an app context.
         with self._app.app_context():
             expel(self.connections())
         # --8<-- [end:revoke-beat]
-        super().beat()
 
 
 class WithoutQuery(logging.Filter):

@@ -61,7 +61,6 @@ def talk(ws: Server, room: str) -> None:
     heartbeat = current_app.extensions["heartbeat"]
     heartbeat.watch(connection)  # A replay and even a close frame can block.
     try:
-        expel([connection])
         serve(ws, room=room, connection=connection)
     finally:
         heartbeat.forget(connection)
@@ -73,6 +72,7 @@ def serve(ws: Server, room: str, connection: Connection) -> None:
     """Reply to the client's requests, and let it leave its room at the end."""
     session = Session(store(), room, connection.author, rates())
     try:
+        expel([connection])
         converse(ws, connection, session)
     finally:
         hub().leave(room, connection)

@@ -42,7 +42,8 @@ class Session:
 
     def welcome(self) -> dict:
         """Return the first message that the server sends."""
-        return {"type": "welcome", "room": self.room, "last_id": self.store.last_id(self.room)}
+        last_id = self.store.last_id(self.room)
+        return {"type": "welcome", "room": self.room, "user": self.author, "last_id": last_id}
 
     def handle(self, data: str | bytes) -> dict:
         """Return the reply to one message of the client. It never raises an exception."""

@@ -713,7 +713,7 @@ PAGE_CHANGES = {
         "It speaks.",
         '--8<-- "solutions/02_word/world.py"',
         "02_word",
-        "solutions/02_word/world.py doesn't exist. Write its path from the top of the repository.",
+        "solutions/02_word/world.py doesn't exist. Write its path from the root of the repository.",
     ),
     "a snippet of a missing region": (
         "It speaks.",

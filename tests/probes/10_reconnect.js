@@ -155,7 +155,7 @@ window.fakes = (() => {
 
   const steps = {
     /** Load the page: a new connection, with the storage that is there. */
-    load({ storage, key }) {
+    load({ storage, key, user }) {
       timers = [];
       sockets = [];
       late = [];
@@ -165,6 +165,7 @@ window.fakes = (() => {
       connection = new window.Connection({
         url: (after) => `ws://board.test/board/lobby?author=ada${after === null ? "" : `&after=${after}`}`,
         protocol: "board.v1",
+        user,
         storage: storage === null ? null : store(storage),
         key,
         WebSocket: FakeSocket,

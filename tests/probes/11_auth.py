@@ -9,12 +9,14 @@ import contextlib
 import gc
 import hashlib
 import logging
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import app
+import flask
 from werkzeug import security
 
 import accounts
@@ -108,9 +110,34 @@ def pass_time(seconds: float) -> None:
 
 
 def beat() -> None:
-    """Let the heartbeat beat once."""
+    """Let the heartbeat beat once, and check all connections."""
     for each in objects(heartbeat.Heartbeat):
         each.beat()
+        each.check()
+
+
+def note_bodies() -> None:
+    """From now on, note when the app begins to read a body."""
+    real = flask.Request.get_data
+
+    def get_data(*args: object, **options: object) -> bytes:
+        begun.set()
+        return real(*args, **options)
+
+    flask.Request.get_data = get_data
+
+
+def fail_checks() -> None:
+    """Let the first look-up of a login by its hash fail, as with a database that is locked."""
+    real = accounts.Accounts.login_by_hash
+
+    def fail(self: accounts.Accounts, hashed: str) -> accounts.Login | None:
+        if not begun.is_set():
+            begun.set()
+            raise sqlite3.OperationalError("database is locked")
+        return real(self, hashed)
+
+    accounts.Accounts.login_by_hash = fail
 
 
 def members(room: str) -> list[str]:

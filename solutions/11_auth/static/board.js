@@ -19,6 +19,7 @@ let missed = 0; // messages by other users that arrived before the welcome
 const connection = new Connection({
   url: address,
   protocol: SUBPROTOCOL,
+  user: author,
   storage: storage(),
   key: `outbox of ${author} in ${room}`,
   WebSocket,
@@ -245,17 +246,18 @@ $("again").addEventListener("click", () => connection.open());
 
 $("login").href = `/login?next=/rooms/${room}`;
 $("logout").addEventListener("click", () => {
-  const words = "The server can't be reached, so that you are still logged in.";
+  const words = "The logout has failed, so that you are still logged in.";
   logOut().catch(() => showState({ state: "stopped", words }));
 });
 
 /** End the login, and leave nothing of it in this tab. */
 async function logOut() {
-  // --8<-- [start:reason-logout] Close the connection, empty its outbox and `storage()`, post to `/logout`, then go to `/login`.
+  // --8<-- [start:reason-logout] Close the connection, empty its outbox and `storage()`, post to `/logout`, then go to `/login` unless that failed.
   connection.close();
   connection.empty();
   storage()?.clear(); // The outboxes of other rooms are here, too.
-  await fetch("/logout", { method: "POST" });
+  const { ok, status } = await fetch("/logout", { method: "POST" });
+  if (!ok && status !== 401) throw new Error(`The logout got ${status}.`);
   location.replace("/login"); // The button Back doesn't lead here again.
   // --8<-- [end:reason-logout]
 }

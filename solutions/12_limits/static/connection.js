@@ -36,6 +36,7 @@ export class Connection {
    * `onState({state, words, code})` when its state changes, `onMessage(said)` for each object that
    * the server sends, and `onOutbox(posts)` when the outbox changes. `access()` asks the server what
    * it thinks of a handshake. It returns a promise of `{status, retryAfter}`, the latter in seconds.
+   * `user` is whose page it is: the connection stops if the server says that another has logged in.
    */
   constructor(options) {
     Object.assign(this, options);
@@ -93,6 +94,7 @@ export class Connection {
   /** Handle an object that the server sent, then pass it to the page. */
   receive(said) {
     this.watch();
+    if (said.type === "welcome" && said.user !== this.user) return this.refuseUser();
     if (said.type === "welcome") {
       this.openedAt = this.now();
       this.show("open", "Connected.");
@@ -142,6 +144,12 @@ export class Connection {
       this.retry(wait, 1006);
     };
     this.access().then(({ status, retryAfter }) => decide(status, retryAfter), () => decide(0, 0));
+  }
+
+  /** Stop, since the cookie is another user's now, who may have logged in in another tab. */
+  refuseUser() {
+    this.release().close(1000);
+    this.stop(4401, "");
   }
 
   /** Stop, and report why. */
