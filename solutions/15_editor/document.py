@@ -1,5 +1,8 @@
 """A document on the server, which puts the edits of all clients in one order."""
 
+import sqlite3
+from contextlib import suppress
+
 from ot import Operation, apply, moved, transform
 from store import Edit, Store
 
@@ -65,7 +68,8 @@ class Document:
         self.text, self.revision = text, edit.revision
         self.log.append(edit)
         # --8<-- [end:server-add]
-        self.compact()
+        with suppress(sqlite3.Error):  # The edit is stored. The next one tries to compact again.
+            self.compact()
         return edit
 
     def compact(self) -> None:
