@@ -570,6 +570,7 @@ def test_within_a_heartbeat_expiry_and_other_processes_close_connections(board):
 @task("revoke")
 def test_a_check_that_fails_is_not_the_last(stage):
     board = Board(stage, HEARTBEAT=0.05)
+    board.probe("ping_none", says="the heartbeat checks connections, but pings none")
     bob = board.log_in("bob")
     guest = bob.connect()
 
