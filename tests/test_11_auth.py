@@ -797,6 +797,24 @@ def test_a_wrong_name_costs_the_same_work_as_a_wrong_password(board):
 
 
 @task("secret")
+def test_of_20_parallel_guesses_ten_are_checked(board):
+    board.probe("count_hashes", 10, says="threads that check a password wait for each other")
+
+    answers = in_threads([lambda: board.ask_for_token("ada", "wrong") for _ in range(20)])
+
+    found = sorted(answer.status for answer in answers)
+    expect(found == [401] * 10 + [429] * 10, "401 for ten of them, and 429 for ten", found)
+    count = len(board.probe("counted_hashes"))
+    expect(count == 10, "ten passwords checked, since more attempts aren't allowed", count)
+
+
+@task("secret")
+def test_logins_that_succeed_are_not_limited(board):
+    for _ in range(12):
+        board.ask_for_token("ada", board.passwords["ada"]).json(201)
+
+
+@task("secret")
 def test_the_log_has_the_requests_but_no_secret(board):
     board.probe("log_requests")
     ada, bob = board.log_in("ada"), board.program("bob")

@@ -54,8 +54,12 @@ class Throttle:
         self._lock = threading.Lock()
         self._failed: dict[str, deque[float]] = defaultdict(deque)
 
-    def check(self, *keys: str) -> None:
-        """Raise TooManyRequests if one of the keys has failed too often."""
+    def begin(self, *keys: str) -> float:
+        """Count an attempt as failed, until it succeeds. Returns its time.
+
+        It counts before the password is checked, so that parallel attempts can't be too many.
+        Raises TooManyRequests if one of the keys has failed too often.
+        """
         with self._lock:
             now = time.monotonic()
             for key in list(self._failed):
@@ -68,22 +72,26 @@ class Throttle:
                 if len(self._failed.get(key, ())) >= ATTEMPTS:
                     wait = round(self._failed[key][0] + WINDOW - now) + 1
                     raise TooManyRequests("Too many failed logins.", retry_after=wait)
+            for key in keys:
+                self._failed[key].append(now)
+            return now
 
-    def failed(self, *keys: str) -> None:
-        """Count a failed login."""
+    def succeed(self, begun: float, *keys: str) -> None:
+        """Count the attempt that began at this time no more."""
         with self._lock:
             for key in keys:
-                self._failed[key].append(time.monotonic())
+                if begun in self._failed.get(key, ()):
+                    self._failed[key].remove(begun)
 
 
 def check_password(name: str, password: str) -> None:
     """Raise Unauthorized unless it is the user's password, or TooManyRequests."""
     throttle = current_app.extensions["throttle"]
     keys = (f"name {name}", f"address {request.remote_addr}")
-    throttle.check(*keys)
+    begun = throttle.begin(*keys)
     if len(password) > MAX_PASSWORD or not password_matches(name, password):
-        throttle.failed(*keys)
         raise unauthorized()
+    throttle.succeed(begun, *keys)
 
 
 @logins.get("/login")

@@ -158,16 +158,24 @@ def log_requests() -> None:
     logging.getLogger("werkzeug").setLevel(logging.INFO)
 
 
-def count_hashes() -> None:
-    """From now on, note how each password is hashed."""
+def count_hashes(most: int = 0) -> None:
+    """From now on, note how each password is hashed.
+
+    With `most`, pause each thread that hashes one, until more threads than that are as far.
+    """
     pbkdf2, scrypt = hashlib.pbkdf2_hmac, hashlib.scrypt
 
+    def note(how: list) -> None:
+        hashed.append(how)
+        if most:
+            wait_until(lambda: len(hashed) > most)
+
     def noted_pbkdf2(name: str, password: bytes, salt: bytes, rounds: int, *rest: object) -> bytes:
-        hashed.append([name, rounds, len(salt)])
+        note([name, rounds, len(salt)])
         return pbkdf2(name, password, salt, rounds, *rest)
 
     def noted_scrypt(password: bytes, **options: object) -> bytes:
-        hashed.append(["scrypt", options.get("n"), len(options.get("salt", b""))])
+        note(["scrypt", options.get("n"), len(options.get("salt", b""))])
         return scrypt(password, **options)
 
     hashlib.pbkdf2_hmac = security.hashlib.pbkdf2_hmac = noted_pbkdf2
