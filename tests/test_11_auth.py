@@ -530,6 +530,21 @@ def test_nothing_is_pushed_between_the_decision_and_the_end(board, decision):
 
 
 @task("revoke")
+def test_a_reply_that_waits_during_a_ban_is_not_sent(board):
+    ada, eve = board.log_in("ada"), board.log_in("eve").connect()
+    board.probe("hold_replies", "eve", says="the reply to eve waits, as if a pong were written")
+
+    eve.send("history", after=0)
+    eventually(lambda: board.probe("is_held"), "a reply to eve", lambda: "nothing")
+    ada.request("DELETE", f"/rooms/{board.room}/roles/eve").expect_status(204)
+    board.probe("release")
+
+    received = eve.until_close(4403)
+    late = [event for event in received if event["type"] == "messages"]
+    expect(not late, "no reply to eve after the ban was stored", late)
+
+
+@task("revoke")
 def test_a_decision_during_a_handshake_is_not_missed(board):
     ada, eve, zed = (board.log_in(name) for name in ("ada", "eve", "ada"))
     board.probe("hold_upgrade", says="new connections wait after their handshake")

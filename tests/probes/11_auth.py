@@ -252,6 +252,28 @@ def hold_upgrade() -> None:
     hub.Connection.__init__ = held
 
 
+class Gate:
+    """A lock that a thread waits for, until `release()`."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        begun.set()
+        released.wait(LONG)
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def hold_replies(user: str) -> None:
+    """Let whoever sends to the user's connections wait for their locks, until `release()`."""
+    for connection in objects(hub.Connection):
+        if connection.author == user:
+            connection._lock = Gate(connection._lock)
+
+
 def hold_transactions() -> None:
     """Pause each thread before and after its first transaction, until another one is as far."""
     real, row, mine = accounts.Accounts.transaction, accounts.Accounts._row, threading.local()
