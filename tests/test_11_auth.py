@@ -422,6 +422,24 @@ def test_a_ticket_is_not_valid_after_its_login_has_ended(board):
 
 
 @task("ticket")
+def test_expired_tickets_and_logins_are_deleted(board):
+    old = board.program("bob")
+    for _ in range(3):
+        old.ticket()
+
+    board.probe("pass_time", 40.0)
+    old.ticket()
+    count = board.probe("count", board.database, "tickets")
+    expect(count == 1, "one ticket in the database: the others have expired", count)
+    board.probe("pass_time", 31 * 24 * 3600.0)
+    board.log_in("bob")
+
+    for table, wanted in (("tickets", 0), ("logins", 1)):
+        count = board.probe("count", board.database, table)
+        expect(count == wanted, f"{wanted} in the table {table}, since the rest has expired", count)
+
+
+@task("ticket")
 def test_tickets_cannot_be_guessed_and_are_stored_as_a_hash(board):
     bob = board.program("bob")
 
@@ -755,7 +773,7 @@ def test_a_logout_leaves_nothing_in_the_tab(stage):
     left = tab.run(stored)
     expect(text not in left and other not in left, "no text in sessionStorage", left)
     eventually(lambda: board.members() == [], "no client in the room", board.members)
-    count = board.probe("count_logins", board.database)
+    count = board.probe("count", board.database, "logins")
     expect(count == 0, "no login left on the server", count)
     tab.go(f"{board.server.url}/rooms/{board.room}")
     log_in_with(tab, board)

@@ -146,6 +146,7 @@ def create_ticket() -> tuple[dict, int]:
     login, body = require_login(), posted()
     room = string(body, "room")
     authorize(login.user, "read", room)
+    accounts().delete_expired()
     return {"ticket": issue(login, room), "expires_in": TICKET_LIFE}, 201
 
 

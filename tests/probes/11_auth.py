@@ -73,9 +73,9 @@ def end_logins(database: str) -> None:
         db.execute("DELETE FROM logins")
 
 
-def count_logins(database: str) -> int:
-    """Return how many logins there are."""
-    return other(database)._row("SELECT count(*) FROM logins")[0]
+def count(database: str, table: str) -> int:
+    """Return how many rows a table has."""
+    return other(database)._row(f"SELECT count(*) FROM {table}")[0]
 
 
 def hold_posts() -> None:
