@@ -97,6 +97,16 @@ def test_an_api_token_counts_more_than_a_cookie(board):
 
 
 @task("author")
+def test_with_an_authorization_header_the_cookie_does_not_count(board):
+    ada = board.log_in("ada")
+
+    for value in ("Bearer x", "Basic YWRhOmFkYQ==", "Basic !!!", "nonsense", ""):
+        headers = {"Authorization": value}
+        answer = ada.request("POST", board.messages, {"text": "x"}, headers)
+        answer.expect_status(401, f"Only a Bearer token counts in Authorization: {value}")
+
+
+@task("author")
 def test_two_users_may_use_the_same_request_id(board):
     ada, bob = board.log_in("ada").connect(), board.log_in("bob").connect()
 
