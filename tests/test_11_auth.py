@@ -883,6 +883,17 @@ def test_the_log_has_the_requests_but_no_secret(board):
 
 
 @task("secret")
+def test_no_script_reads_the_cookie_and_over_https_it_is_secure(board):
+    for origin, secure in ((OWN, True), (OTHER_OWN, False)):
+        answer = board.send_form("ada", board.passwords["ada"], origin=origin)
+        answer.expect_status(303)
+
+        words = [word.strip() for word in answer.headers["Set-Cookie"].split(";")]
+        met = {"HttpOnly", "SameSite=Lax"} <= set(words) and ("Secure" in words) == secure
+        expect(met, f"HttpOnly, SameSite=Lax{', Secure' * secure}", words[1:])
+
+
+@task("secret")
 def test_no_secret_is_stored_or_sent_back(board):
     ada, bob = board.log_in("ada"), board.program("bob")
     ticket = bob.ticket()
@@ -1024,10 +1035,10 @@ class Board:
         target = f"/board/{room or self.room}{query}"
         return self.server.client("client").request("GET", target, headers=headers)
 
-    def send_form(self, name: str, password: str, page: str = "/") -> Answer:
+    def send_form(self, name: str, password: str, origin: str = OWN) -> Answer:
         """Send the login page's form."""
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": OWN}
-        form = urlencode({"name": name, "password": password, "next": page}).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin}
+        form = urlencode({"name": name, "password": password, "next": "/"}).encode()
         return self.server.client(name).request("POST", "/login", form, kind)
 
     def ask_for_token(self, name: str, password: str) -> Answer:

@@ -115,10 +115,19 @@ def log_in() -> Response | tuple[str, int, list]:
     if old:
         end_login(old)
     response = redirect(page if PAGE.fullmatch(page) else "/", 303)
-    secret = accounts().log_in(name, "session")
-    # JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests.
-    response.set_cookie(COOKIE, secret, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.set_cookie(COOKIE, accounts().log_in(name, "session"), **attributes())
     return response
+
+
+def attributes() -> dict:
+    """Return the attributes of the cookie.
+
+    JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests. A
+    browser sends a Secure cookie only over HTTPS. The Origin shows whether the browser uses HTTPS,
+    also behind a proxy, which may use HTTP.
+    """
+    secure = request.headers.get("Origin", "").startswith("https:")
+    return {"httponly": True, "samesite": "Lax", "secure": secure}
 
 
 @logins.post("/logout")
@@ -126,7 +135,7 @@ def log_out() -> Response:
     """End the login that the cookie or the token proves, and its connections."""
     end_login(require_login())
     response = current_app.response_class(status=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.delete_cookie(COOKIE, **attributes())
     return response
 
 
