@@ -39,7 +39,7 @@ def test_a_template_that_has_ended_is_blamed_on_the_learners_code(tmp_path, monk
 
         nursery.start()  # It was started ahead.
 
-        with pytest.raises(Trouble, match="Did your code kill its parent?"):
+        with pytest.raises(Trouble, match="Did your code kill its parent"):
             nursery.start()
         nursery.close()
 
