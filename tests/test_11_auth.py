@@ -97,6 +97,16 @@ def test_an_api_token_counts_more_than_a_cookie(board):
 
 
 @task("author")
+def test_with_an_authorization_header_the_cookie_does_not_count(board):
+    ada = board.log_in("ada")
+
+    for value in ("Bearer x", "Basic YWRhOmFkYQ==", "Basic !!!", "nonsense", ""):
+        headers = {"Authorization": value}
+        answer = ada.request("POST", board.messages, {"text": "x"}, headers)
+        answer.expect_status(401, f"Only a Bearer token counts in Authorization: {value}")
+
+
+@task("author")
 def test_two_users_may_use_the_same_request_id(board):
     ada, bob = board.log_in("ada").connect(), board.log_in("bob").connect()
 
@@ -422,6 +432,24 @@ def test_a_ticket_is_not_valid_after_its_login_has_ended(board):
 
 
 @task("ticket")
+def test_expired_tickets_and_logins_are_deleted(board):
+    old = board.program("bob")
+    for _ in range(3):
+        old.ticket()
+
+    board.probe("pass_time", 40.0)
+    old.ticket()
+    count = board.probe("count", board.database, "tickets")
+    expect(count == 1, "one ticket in the database: the others have expired", count)
+    board.probe("pass_time", 31 * 24 * 3600.0)
+    board.log_in("bob")
+
+    for table, wanted in (("tickets", 0), ("logins", 1)):
+        count = board.probe("count", board.database, table)
+        expect(count == wanted, f"{wanted} in the table {table}, since the rest has expired", count)
+
+
+@task("ticket")
 def test_tickets_cannot_be_guessed_and_are_stored_as_a_hash(board):
     bob = board.program("bob")
 
@@ -530,6 +558,21 @@ def test_nothing_is_pushed_between_the_decision_and_the_end(board, decision):
 
 
 @task("revoke")
+def test_a_reply_that_waits_during_a_ban_is_not_sent(board):
+    ada, eve = board.log_in("ada"), board.log_in("eve").connect()
+    board.probe("hold_replies", "eve", says="the reply to eve waits, as if a pong were written")
+
+    eve.send("history", after=0)
+    eventually(lambda: board.probe("is_held"), "a reply to eve", lambda: "nothing")
+    ada.request("DELETE", f"/rooms/{board.room}/roles/eve").expect_status(204)
+    board.probe("release")
+
+    received = eve.until_close(4403)
+    late = [event for event in received if event["type"] == "messages"]
+    expect(not late, "no reply to eve after the ban was stored", late)
+
+
+@task("revoke")
 def test_a_decision_during_a_handshake_is_not_missed(board):
     ada, eve, zed = (board.log_in(name) for name in ("ada", "eve", "ada"))
     board.probe("hold_upgrade", says="new connections wait after their handshake")
@@ -570,6 +613,7 @@ def test_within_a_heartbeat_expiry_and_other_processes_close_connections(board):
 @task("revoke")
 def test_a_check_that_fails_is_not_the_last(stage):
     board = Board(stage, HEARTBEAT=0.05)
+    board.probe("ping_none", says="the heartbeat checks connections, but pings none")
     bob = board.log_in("bob")
     guest = bob.connect()
 
@@ -739,7 +783,7 @@ def test_a_logout_leaves_nothing_in_the_tab(stage):
     left = tab.run(stored)
     expect(text not in left and other not in left, "no text in sessionStorage", left)
     eventually(lambda: board.members() == [], "no client in the room", board.members)
-    count = board.probe("count_logins", board.database)
+    count = board.probe("count", board.database, "logins")
     expect(count == 0, "no login left on the server", count)
     tab.go(f"{board.server.url}/rooms/{board.room}")
     log_in_with(tab, board)
@@ -796,6 +840,24 @@ def test_a_wrong_name_costs_the_same_work_as_a_wrong_password(board):
 
 
 @task("secret")
+def test_of_20_parallel_guesses_ten_are_checked(board):
+    board.probe("count_hashes", 10, says="threads that check a password wait for each other")
+
+    answers = in_threads([lambda: board.ask_for_token("ada", "wrong") for _ in range(20)])
+
+    found = sorted(answer.status for answer in answers)
+    expect(found == [401] * 10 + [429] * 10, "401 for ten of them, and 429 for ten", found)
+    count = len(board.probe("counted_hashes"))
+    expect(count == 10, "ten passwords checked, since more attempts aren't allowed", count)
+
+
+@task("secret")
+def test_logins_that_succeed_are_not_limited(board):
+    for _ in range(12):
+        board.ask_for_token("ada", board.passwords["ada"]).json(201)
+
+
+@task("secret")
 def test_the_log_has_the_requests_but_no_secret(board):
     board.probe("log_requests")
     ada, bob = board.log_in("ada"), board.program("bob")
@@ -818,6 +880,17 @@ def test_the_log_has_the_requests_but_no_secret(board):
     for path, status in ((f"/board/{board.room}", "401"), ("/nowhere", "404")):
         logged = any(path in line and status in line for line in found.splitlines())
         expect(logged, f"a line with {path} and {status} in the log", found[-500:])
+
+
+@task("secret")
+def test_no_script_reads_the_cookie_and_over_https_it_is_secure(board):
+    for origin, secure in ((OWN, True), (OTHER_OWN, False)):
+        answer = board.send_form("ada", board.passwords["ada"], origin=origin)
+        answer.expect_status(303)
+
+        words = [word.strip() for word in answer.headers["Set-Cookie"].split(";")]
+        met = {"HttpOnly", "SameSite=Lax"} <= set(words) and ("Secure" in words) == secure
+        expect(met, f"HttpOnly, SameSite=Lax{', Secure' * secure}", words[1:])
 
 
 @task("secret")
@@ -962,10 +1035,10 @@ class Board:
         target = f"/board/{room or self.room}{query}"
         return self.server.client("client").request("GET", target, headers=headers)
 
-    def send_form(self, name: str, password: str, page: str = "/") -> Answer:
+    def send_form(self, name: str, password: str, origin: str = OWN) -> Answer:
         """Send the login page's form."""
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": OWN}
-        form = urlencode({"name": name, "password": password, "next": page}).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin}
+        form = urlencode({"name": name, "password": password, "next": "/"}).encode()
         return self.server.client(name).request("POST", "/login", form, kind)
 
     def ask_for_token(self, name: str, password: str) -> Answer:

@@ -372,6 +372,26 @@ def test_a_client_that_does_not_read_its_replies_gets_no_more_of_them(stage):
 
 
 @task("slow")
+def test_a_client_that_is_closed_while_its_reply_waits_leaves_the_room(stage):
+    board = Board(stage, QUEUE_BYTES=200_000)
+    board.probe("watch")
+    bob, ada = board.join("bob"), board.join("ada")
+    sent = [bob.post(LONG) for _ in range(3)]
+    for guest in (ada, bob):
+        guest.expect_messages(sent)
+    board.probe("fill", "ada", says="the system's buffer for ada is full")
+    before = board.probe("put_count")
+
+    for _ in range(2):
+        ada.send("history", after=0)
+    eventually(lambda: board.probe("put_count") > before, "a reply to ada", lambda: "none")
+    for _ in range(9):  # With 216 kB more, her queue is full.
+        bob.post(LONG)
+
+    board.wait_until_joined(1)
+
+
+@task("slow")
 def test_resuming_waits_for_the_client_and_not_for_the_room(stage):
     board = Board(stage, QUEUE_BYTES=200_000)
     bob = board.join("bob")

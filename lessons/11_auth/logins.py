@@ -54,8 +54,12 @@ class Throttle:
         self._lock = threading.Lock()
         self._failed: dict[str, deque[float]] = defaultdict(deque)
 
-    def check(self, *keys: str) -> None:
-        """Raise TooManyRequests if one of the keys has failed too often."""
+    def begin(self, *keys: str) -> float:
+        """Count an attempt as failed, until it succeeds. Returns its time.
+
+        It counts before the password is checked, so that parallel attempts can't be too many.
+        Raises TooManyRequests if one of the keys has failed too often.
+        """
         with self._lock:
             now = time.monotonic()
             for key in list(self._failed):
@@ -68,22 +72,26 @@ class Throttle:
                 if len(self._failed.get(key, ())) >= ATTEMPTS:
                     wait = round(self._failed[key][0] + WINDOW - now) + 1
                     raise TooManyRequests("Too many failed logins.", retry_after=wait)
+            for key in keys:
+                self._failed[key].append(now)
+            return now
 
-    def failed(self, *keys: str) -> None:
-        """Count a failed login."""
+    def succeed(self, begun: float, *keys: str) -> None:
+        """Count the attempt that began at this time no more."""
         with self._lock:
             for key in keys:
-                self._failed[key].append(time.monotonic())
+                if begun in self._failed.get(key, ()):
+                    self._failed[key].remove(begun)
 
 
 def check_password(name: str, password: str) -> None:
     """Raise Unauthorized unless it is the user's password, or TooManyRequests."""
     throttle = current_app.extensions["throttle"]
     keys = (f"name {name}", f"address {request.remote_addr}")
-    throttle.check(*keys)
+    begun = throttle.begin(*keys)
     if len(password) > MAX_PASSWORD or not password_matches(name, password):
-        throttle.failed(*keys)
         raise unauthorized()
+    throttle.succeed(begun, *keys)
 
 
 @logins.get("/login")
@@ -107,10 +115,19 @@ def log_in() -> Response | tuple[str, int, list]:
     if old:
         end_login(old)
     response = redirect(page if PAGE.fullmatch(page) else "/", 303)
-    secret = accounts().log_in(name, "session")
-    # JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests.
-    response.set_cookie(COOKIE, secret, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.set_cookie(COOKIE, accounts().log_in(name, "session"), **attributes())
     return response
+
+
+def attributes() -> dict:
+    """Return the attributes of the cookie.
+
+    JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests. A
+    browser sends a Secure cookie only over HTTPS. The Origin shows whether the browser uses HTTPS,
+    also behind a proxy, which may use HTTP.
+    """
+    secure = request.headers.get("Origin", "").startswith("https:")
+    return {"httponly": True, "samesite": "Lax", "secure": secure}
 
 
 @logins.post("/logout")
@@ -118,7 +135,7 @@ def log_out() -> Response:
     """End the login that the cookie or the token proves, and its connections."""
     end_login(require_login())
     response = current_app.response_class(status=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.delete_cookie(COOKIE, **attributes())
     return response
 
 
@@ -137,6 +154,7 @@ def create_ticket() -> tuple[dict, int]:
     login, body = require_login(), posted()
     room = string(body, "room")
     authorize(login.user, "read", room)
+    accounts().delete_expired()
     return {"ticket": issue(login, room), "expires_in": TICKET_LIFE}, 201
 
 

@@ -50,10 +50,10 @@ def authenticate() -> Login | None:
 
     If there is an `Authorization` header, the cookie doesn't count.
     """
-    authorization = request.authorization
-    if authorization is None:
+    if "Authorization" not in request.headers:
         return accounts().login("session", request.cookies.get(COOKIE, ""))
-    if authorization.type != "bearer":
+    authorization = request.authorization
+    if authorization is None or authorization.type != "bearer":
         return None
     return accounts().login("token", authorization.token or "")
 
@@ -87,7 +87,7 @@ def unauthorized() -> Unauthorized:
 def require_login() -> Login:
     """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
     request.get_data()  # A body may arrive slowly, so read it before the checks.
-    if request.method not in SAFE and request.authorization is None:
+    if request.method not in SAFE and "Authorization" not in request.headers:
         check_origin()
     login = authenticate()
     if login is None:

@@ -110,10 +110,10 @@ class Accounts:
 
     def log_in(self, user: str, kind: str) -> str:
         """Store a new login of kind "session" or "token". Return its secret, which isn't stored."""
-        secret, now = new_secret(), time.time()
+        self.delete_expired()
+        secret = new_secret()
+        row = (digest(secret), kind, user, time.time() + LIFETIMES[kind])
         with self.transaction() as db:
-            db.execute("DELETE FROM logins WHERE expires <= ?", (now,))
-            row = (digest(secret), kind, user, now + LIFETIMES[kind])
             db.execute("INSERT INTO logins VALUES (?, ?, ?, ?)", row)
         return secret
 
@@ -133,6 +133,13 @@ class Accounts:
         """End a login, whether it has expired or not."""
         with self.transaction() as db:
             db.execute("DELETE FROM logins WHERE hash = ?", (login.hash,))
+
+    def delete_expired(self) -> None:
+        """Delete all logins and tickets that have expired."""
+        with self.transaction() as db:
+            now = (time.time(),)
+            db.execute("DELETE FROM logins WHERE expires <= ?", now)
+            db.execute("DELETE FROM tickets WHERE expires <= ?", now)
 
     # Roles
 

@@ -51,10 +51,10 @@ def authenticate() -> Login | None:
     If there is an `Authorization` header, the cookie doesn't count.
     """
     # --8<-- [start:author] Return the login that the token in `Authorization` or the cookie proves.
-    authorization = request.authorization
-    if authorization is None:
+    if "Authorization" not in request.headers:
         return accounts().login("session", request.cookies.get(COOKIE, ""))
-    if authorization.type != "bearer":
+    authorization = request.authorization
+    if authorization is None or authorization.type != "bearer":
         return None
     return accounts().login("token", authorization.token or "")
     # --8<-- [end:author]
@@ -96,7 +96,7 @@ def require_login() -> Login:
     """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
     request.get_data()  # A body may arrive slowly, so read it before the checks.
     # --8<-- [start:origin-rest] Check the Origin if a cookie may have sent an unsafe request.
-    if request.method not in SAFE and request.authorization is None:
+    if request.method not in SAFE and "Authorization" not in request.headers:
         check_origin()
     # --8<-- [end:origin-rest]
     login = authenticate()

@@ -47,10 +47,10 @@ class Connection:
 
     def send(self, text: str) -> None:
         """Send one message. Raises ConnectionClosed if the client has disconnected or must."""
-        if self.ending:
-            raise ConnectionClosed(*self.ending)
         # The handler sends replies while other threads publish, and frames must not mix.
         with self._lock:
+            if self.ending:  # It may have been set while this thread waited for the lock.
+                raise ConnectionClosed(*self.ending)
             send(self.ws, text)
 
     @property

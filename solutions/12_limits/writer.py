@@ -91,6 +91,7 @@ class Outbox:
         self.waiting = {CLOSE: frame}
         self.size = len(self.rest) + len(frame)
         # --8<-- [end:slow]
+        self.wake()
 
     def take(self) -> memoryview:
         """Return the bytes to send next: the rest of the last call, or all that waits."""
@@ -106,22 +107,28 @@ class Outbox:
         self.rest = self.rest[count:]
         self.size -= count
         self.writes += count > 0
-        if self.size <= self._enough:
-            self._emptied.set()
+        self.wake()
 
     def drop(self) -> None:
         """Forget all that waits, since the connection is broken."""
         self.ended, self.size = True, 0
         self.waiting, self.rest = {}, memoryview(b"")
-        self._emptied.set()
+        self.wake()
 
     def emptied(self, size: int) -> threading.Event:
-        """Return an event that is set when at most `size` bytes wait. Only one thread may wait."""
+        """Return an event that is set when at most `size` bytes wait. Only one thread may wait.
+
+        Unless `size` is 0, the event is also set when nothing can be added any more.
+        """
         self._enough = size
         self._emptied.clear()
-        if self.size <= size:
-            self._emptied.set()
+        self.wake()
         return self._emptied
+
+    def wake(self) -> None:
+        """Wake the thread that waits for `emptied()`, if it has waited for long enough."""
+        if self.size <= self._enough or (self.ended and self._enough > 0):
+            self._emptied.set()
 
 
 class QueuedSocket:
@@ -160,7 +167,9 @@ class Writer:
         with self._lock:
             for outbox in outboxes:
                 outbox.put(frame, latest)
-                outbox.ended |= last
+                if last:
+                    outbox.ended = True
+                    outbox.wake()
             self._look_at(outboxes)
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
@@ -177,7 +186,7 @@ class Writer:
             self._look_at([outbox])
 
     def wait(self, outbox: Outbox, size: int, seconds: float | None = None) -> None:
-        """Wait until at most `size` bytes wait in the outbox, or for so long."""
+        """Wait as `Outbox.emptied` says, or for so many seconds."""
         with self._lock:
             emptied = outbox.emptied(size)
         emptied.wait(seconds)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from course.grading.children import Nursery
+from course.grading.children import Nursery, Trouble
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork: nothing to test there.")
@@ -28,11 +28,28 @@ def test_a_child_with_the_process_id_of_an_earlier_one_has_not_ended(tmp_path, m
     assert second.wait(0) is None
 
 
-def _say(listener: socket.socket, said: list[dict]) -> None:
-    """Be a template that says these things, whatever it is asked."""
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork: nothing to test there.")
+def test_a_template_that_has_ended_is_blamed_on_the_learners_code(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)
+        listener.bind("s")
+        listener.listen()
+        threading.Thread(target=_say, args=(listener, [{"pid": 7}], False), daemon=True).start()
+        nursery = Nursery(f"{os.getpid()}:s")
+
+        nursery.start()  # It was started ahead.
+
+        with pytest.raises(Trouble, match="Did your code kill its parent"):
+            nursery.start()
+        nursery.close()
+
+
+def _say(listener: socket.socket, said: list[dict], stays: bool = True) -> None:
+    """Be a template that says these things once it is asked, and then stays or ends."""
     connection, _ = listener.accept()
     with connection:
+        connection.recv(1)
         for message in said:
             connection.sendall(json.dumps(message).encode() + b"\n")
-        while connection.recv(1):
+        while stays and connection.recv(1):
             pass

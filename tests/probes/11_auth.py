@@ -73,9 +73,9 @@ def end_logins(database: str) -> None:
         db.execute("DELETE FROM logins")
 
 
-def count_logins(database: str) -> int:
-    """Return how many logins there are."""
-    return other(database)._row("SELECT count(*) FROM logins")[0]
+def count(database: str, table: str) -> int:
+    """Return how many rows a table has."""
+    return other(database)._row(f"SELECT count(*) FROM {table}")[0]
 
 
 def hold_posts() -> None:
@@ -127,6 +127,11 @@ def note_bodies() -> None:
     flask.Request.get_data = get_data
 
 
+def ping_none() -> None:
+    """Let beats do nothing, since a client may not answer in time on a busy machine."""
+    heartbeat.Heartbeat.beat = lambda self: None
+
+
 def fail_checks() -> None:
     """Let the first look-up of a login by its hash fail, as with a database that is locked."""
     real = accounts.Accounts.login_by_hash
@@ -153,16 +158,24 @@ def log_requests() -> None:
     logging.getLogger("werkzeug").setLevel(logging.INFO)
 
 
-def count_hashes() -> None:
-    """From now on, note how each password is hashed."""
+def count_hashes(most: int = 0) -> None:
+    """From now on, note how each password is hashed.
+
+    With `most`, pause each thread that hashes one, until more threads than that are as far.
+    """
     pbkdf2, scrypt = hashlib.pbkdf2_hmac, hashlib.scrypt
 
+    def note(how: list) -> None:
+        hashed.append(how)
+        if most:
+            wait_until(lambda: len(hashed) > most)
+
     def noted_pbkdf2(name: str, password: bytes, salt: bytes, rounds: int, *rest: object) -> bytes:
-        hashed.append([name, rounds, len(salt)])
+        note([name, rounds, len(salt)])
         return pbkdf2(name, password, salt, rounds, *rest)
 
     def noted_scrypt(password: bytes, **options: object) -> bytes:
-        hashed.append(["scrypt", options.get("n"), len(options.get("salt", b""))])
+        note(["scrypt", options.get("n"), len(options.get("salt", b""))])
         return scrypt(password, **options)
 
     hashlib.pbkdf2_hmac = security.hashlib.pbkdf2_hmac = noted_pbkdf2
@@ -237,6 +250,28 @@ def hold_upgrade() -> None:
         released.wait(LONG)
 
     hub.Connection.__init__ = held
+
+
+class Gate:
+    """A lock that a thread waits for, until `release()`."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        begun.set()
+        released.wait(LONG)
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def hold_replies(user: str) -> None:
+    """Let whoever sends to the user's connections wait for their locks, until `release()`."""
+    for connection in objects(hub.Connection):
+        if connection.author == user:
+            connection._lock = Gate(connection._lock)
 
 
 def hold_transactions() -> None:
