@@ -861,7 +861,7 @@ def test_logins_that_succeed_are_not_limited(board):
 def test_the_log_has_the_requests_but_no_secret(board):
     board.probe("log_requests")
     ada, bob = board.log_in("ada"), board.program("bob")
-    tickets = [bob.ticket() for _ in range(4)]
+    tickets = [bob.ticket() for _ in range(5)]
     secrets = [ada.secret, bob.secret, *tickets, *board.passwords.values(), "hunter2"]
 
     board.handshake({}, f"?ticket={tickets[0]}").expect_status(101)
@@ -869,6 +869,7 @@ def test_the_log_has_the_requests_but_no_secret(board):
     board.handshake({}, f"?ticket={tickets[1]}&after=x").expect_status(400)
     board.handshake({"Origin": FOREIGN[0]}, f"?ticket={tickets[2]}&x=?").expect_status(403)
     board.request("GET", f"/nowhere?ticket={tickets[3]}&x=%20y").expect_status(404)
+    board.request("GET", f"/nowhere?x=%C2%A0&ticket={tickets[4]}").expect_status(404)
     board.ask_for_token("ada", "hunter2").expect_status(401)
     board.send_form("ada", "hunter2").expect_status(401)
     ada.request("GET", f"{board.messages}?after=0&limit=1").json()

@@ -234,7 +234,7 @@ class WithoutQuery(logging.Filter):
         # --8<-- [start:secret-log] Remove from the texts in `record.args` what follows a `?`.
         if isinstance(record.args, tuple):
             record.args = tuple(
-                re.sub(r"\?\S*", "", arg) if isinstance(arg, str) else arg for arg in record.args
+                re.sub(r"\?[^ ]*", "", arg) if isinstance(arg, str) else arg for arg in record.args
             )
         return True
         # --8<-- [end:secret-log]

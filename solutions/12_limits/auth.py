@@ -207,6 +207,6 @@ class WithoutQuery(logging.Filter):
         """Change the record, and return True, so that it is logged."""
         if isinstance(record.args, tuple):
             record.args = tuple(
-                re.sub(r"\?\S*", "", arg) if isinstance(arg, str) else arg for arg in record.args
+                re.sub(r"\?[^ ]*", "", arg) if isinstance(arg, str) else arg for arg in record.args
             )
         return True
