@@ -4,12 +4,17 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Collection
+from contextlib import suppress
 
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9  # opcodes (RFC 6455, section 5.2)
 TRY_AGAIN_LATER = 1013  # a close code of IANA's registry
 RETRY_AFTER = 5  # seconds in which the clients that were too slow reconnect
 FOREVER = 1e6  # seconds: the heartbeat ends a silent connection long before
+LINGER = 10.0  # seconds that a client has to take what waits, and then to end its side
+SILENCE = 1.0  # seconds without a byte after which we don't wait for the client's end
+MOST_DROPPED = 16 * 2**20  # bytes that we read from a client after our close frame
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
@@ -133,9 +138,34 @@ class QueuedSocket:
         self._writer.put([self._outbox], data, last=has_close(data))
         return len(data)
 
+    def shutdown(self, how: int) -> None:
+        """End the connection after all that waits was written, and the client has read it.
+
+        If a socket is closed before all that arrived was read, TCP sends a reset. It can overtake
+        our close frame. Raises OSError if the connection is broken.
+        """
+        self._writer.wait(self._outbox, 0, LINGER)
+        sock = self._outbox.sock  # The library may have closed its own.
+        sock.shutdown(socket.SHUT_WR)
+        drop_input(sock)
+        sock.shutdown(how)
+
     def __getattr__(self, name: str) -> object:
         """Return any other attribute of the socket."""
         return getattr(self._sock, name)
+
+
+def drop_input(sock: socket.socket) -> None:
+    """Read until the client ends its side. Don't wait if it sends nothing, or too much."""
+    end, left = time.monotonic() + LINGER, MOST_DROPPED
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        while left > 0 and time.monotonic() < end and selector.select(SILENCE):
+            with suppress(BlockingIOError):  # The library's thread may have read it.
+                data = sock.recv(2**16)
+                if not data:
+                    return
+                left -= len(data)
 
 
 class Writer:

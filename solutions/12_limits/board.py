@@ -76,7 +76,6 @@ def serve(ws: Server, room: str, connection: Connection) -> None:
         converse(ws, connection, session)
     finally:
         hub().leave(room, connection)
-        connection.finish()
 
 
 def converse(ws: Server, connection: Connection, session: Session) -> None:

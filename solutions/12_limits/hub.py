@@ -13,8 +13,6 @@ from accounts import Login
 from store import Store
 from writer import PING, TEXT, Outbox, QueuedSocket, Writer, encode
 
-LINGER = 10.0  # seconds that a client has to take what was queued before its connection ends
-
 
 class Connection:
     """One client's WebSocket, its login and its room. What is sent to it waits in its outbox."""
@@ -55,10 +53,6 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         """Send nothing more than a close frame."""
         self._writer.close(self.outbox, code, reason)
-
-    def finish(self) -> None:
-        """Wait until all that was queued is written, for at most LINGER seconds."""
-        self._writer.wait(self.outbox, 0, LINGER)
 
     def release(self) -> None:
         """Write nothing more."""

@@ -219,8 +219,8 @@ def put_count() -> int:
 
 
 def linger(seconds: float) -> None:
-    """Let a client have so long to take what was queued."""
-    hub.LINGER = closing.ANSWER = seconds
+    """Let a client have so long to take what was queued, and to end its side."""
+    writer.LINGER = writer.SILENCE = closing.ANSWER = seconds
 
 
 def stop_time() -> None:
