@@ -389,6 +389,29 @@ def test_a_client_that_does_not_read_its_replies_gets_no_more_of_them(stage):
 
 
 @task("slow")
+def test_a_client_that_sends_requests_and_reads_no_reply_is_closed_with_1008(stage):
+    board = Board(stage, QUEUE_BYTES=200_000)
+    board.probe("watch")
+    bob, ada = board.join("bob"), board.join("ada")
+    sent = [bob.post(LONG) for _ in range(3)]
+    for guest in (ada, bob):
+        guest.expect_messages(sent)
+    board.probe("fill", "ada", says="the system's buffer for ada is full")
+
+    for _ in range(2):
+        ada.send("history", after=0)
+    for _ in range(150):
+        ada.send("ping")
+    board.wait_until_joined(1)
+    board.probe("fill", "ada", False, says="the buffer for ada has room again")
+
+    found = ada.until_close(1008)
+    pongs = [event for event in found if event["type"] == "pong"]
+    expect(not pongs, "no reply after the page that ada didn't read", f"{len(pongs)} pongs")
+    bob.expect_message(bob.post("hi"))
+
+
+@task("slow")
 def test_a_client_that_is_closed_while_its_reply_waits_leaves_the_room(stage):
     board = Board(stage, QUEUE_BYTES=200_000)
     board.probe("watch")

@@ -15,11 +15,11 @@ from limits import caps, rates
 from protocol import SUBPROTOCOL, Session
 from rest import store
 from resume import cursor, resume
-from writer import let_reads_wait
+from writer import POLICY_VIOLATION, let_reads_wait
 
 MAX_MESSAGE = 65_536  # bytes
 MAX_REFUSED = 20  # requests in a row that are refused for their rate, before we close
-POLICY_VIOLATION, MESSAGE_TOO_BIG = 1008, 1009  # close codes (RFC 6455, section 7.4.1)
+MESSAGE_TOO_BIG = 1009  # a close code (RFC 6455, section 7.4.1)
 NOT_AGREED = 4406  # a close code of our own (RFC 6455, section 7.4.2)
 LOOK = 1.0  # seconds until a handler that waits for a message checks its connection
 

@@ -26,7 +26,7 @@ class Connection:
         self.outbox = Outbox(ws.sock, *limits)
         # simple-websocket writes pongs and close frames to `ws.sock` from a thread of its own.
         # --8<-- [start:writer-socket] Replace `ws.sock` with a `QueuedSocket`.
-        ws.sock = QueuedSocket(ws.sock, self.outbox, writer)
+        ws.sock = QueuedSocket(ws, self.outbox, writer)
         # --8<-- [end:writer-socket]
 
     @property

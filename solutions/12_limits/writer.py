@@ -8,8 +8,12 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 
+from simple_websocket import Server
+
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9  # opcodes (RFC 6455, section 5.2)
+POLICY_VIOLATION = 1008  # a close code (RFC 6455, section 7.4.1)
 TRY_AGAIN_LATER = 1013  # a close code of IANA's registry
+MAX_UNREAD = 100  # messages of a client that its handler hasn't read
 RETRY_AFTER = 5  # seconds in which the clients that were too slow reconnect
 FOREVER = 1e6  # seconds: the heartbeat ends a silent connection long before
 LINGER = 10.0  # seconds that a client has to take what waits, and then to end its side
@@ -139,8 +143,20 @@ class Outbox:
 class QueuedSocket:
     """The socket as simple-websocket sees it: what it sends waits in the outbox like the rest."""
 
-    def __init__(self, sock: socket.socket, outbox: Outbox, writer: "Writer") -> None:
-        self._sock, self._outbox, self._writer = sock, outbox, writer
+    def __init__(self, ws: Server, outbox: Outbox, writer: "Writer") -> None:
+        self._sock, self._unread = ws.sock, ws.input_buffer
+        self._outbox, self._writer = outbox, writer
+
+    def recv(self, size: int) -> bytes:
+        """Return bytes of the client.
+
+        The library reads on while the handler waits until the client has read its replies. If too
+        many messages are unread, close the connection. OSError then ends the library's thread.
+        """
+        if len(self._unread) > MAX_UNREAD:
+            self._writer.close(self._outbox, POLICY_VIOLATION, "Read the replies to your requests.")
+            raise OSError("The client sends requests, and doesn't read the replies.")
+        return self._sock.recv(size)
 
     def send(self, data: bytes) -> int:
         """Add control frames to the outbox. Nothing follows a close frame. Return their length."""
