@@ -91,9 +91,12 @@ def test_an_invalid_handshake_is_refused_with_400_or_426(stage, server):
     target = f"/board/{stage.name()}?author=ada"
 
     for version, changed, status in HANDSHAKES:
-        got = handshake(server, f"GET {target} {version}", changed)
+        got, *fields = handshake(server, f"GET {target} {version}", changed)
 
         expect(got.split()[1:2] == [status], f"{status} to {changed or version}", got)
+        if status == "426":
+            named = {"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"}
+            expect(named <= set(fields), f"the headers {', '.join(sorted(named))}", fields)
     ada = Guest(server, "ada", stage.name())
     ada.ping()
 
@@ -827,8 +830,8 @@ def stored(stage: Stage, room: str, count: int = 1) -> dict:
     return stage.probe(PROBES, "store_messages", database, room, "eve", stage.text(), count)
 
 
-def handshake(server: Server, line: str, changed: dict[str, str | None]) -> str:
-    """Send a handshake with some headers changed or left out. Returns the status line."""
+def handshake(server: Server, line: str, changed: dict[str, str | None]) -> list[str]:
+    """Send a handshake with some headers changed or left out. Returns the response's head."""
     headers = {
         "Host": server.host,
         "Upgrade": "websocket",
@@ -840,7 +843,7 @@ def handshake(server: Server, line: str, changed: dict[str, str | None]) -> str:
     sent = {name: value for name, value in {**headers, **changed}.items() if value is not None}
     raw = server.stage.use(Raw(server, "ada", server.port))
     raw.request([line, *(f"{name}: {value}" for name, value in sent.items())])
-    return raw.head()[0]
+    return raw.head()
 
 
 def wait_until_held(server: Server, or_done: Future | None = None) -> None:

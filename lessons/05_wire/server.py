@@ -68,9 +68,9 @@ def refused(refusal: wire.Refusal) -> bytes:
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}"]
     body = f"{refusal}\n".encode()
     headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": len(body)}
-    if refusal.status == HTTPStatus.UPGRADE_REQUIRED:
-        headers["Upgrade"] = "websocket"  # RFC 9110, section 15.5.22
     headers |= {"Connection": "close", **refusal.headers}
+    if refusal.status == HTTPStatus.UPGRADE_REQUIRED:  # RFC 9110, section 15.5.22
+        headers |= {"Connection": "close, Upgrade", "Upgrade": "websocket"}
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
