@@ -35,7 +35,7 @@ class Client:
 def main() -> None:
     """Let ada write before the cat, and bob after it, at the same time. Print both documents."""
     ada, bob = Client(caret=4), Client(caret=11)
-    keys = {ada: deque("black "), bob: deque(f"{BACKSPACE}w it")}
+    keys = {ada: deque("black "), bob: deque(f"{BACKSPACE}w us")}
     steps = 0
     while any(keys.values()) or ada.inbox or bob.inbox:
         steps += 1

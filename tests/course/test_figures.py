@@ -10,6 +10,7 @@ import json
 import queue
 import random
 import re
+import runpy
 import socket
 import threading
 from collections.abc import Iterator
@@ -183,6 +184,7 @@ def test_long_text_stays_within_a_phone(browser, site):
             ("closing", "Reason", "W" * 120),
             ("handshake", "The request (editable)", f"GET /{'W' * 200} HTTP/1.1"),
             ("handshake", "Origins the server allows", "W" * 200),
+            ("crossing", "Ada changes it to", "W" * 200),
         ):
             page.locator(f"figure-{name} .live").get_by_label(label, exact=True).fill(text)
             assert page.evaluate(WIDER, f"figure-{name}") == [], name
@@ -1099,3 +1101,111 @@ def test_a_restart_is_played_by_keyboard(page):
     rows = figure.locator("tbody tr").all_inner_texts()
     assert rows[0].split("\t")[0].strip() == "Every second"
     assert "50 clients after one restart" in figure.inner_text()
+
+
+# Two operations that cross
+
+LETTERS = "ab \u00e9\u0301\U0001f600"
+PLAY = "(m, all) => all.map((given) => m.play(given).map(({ texts }) => texts))"
+
+
+def forced(text: str, operation: list) -> str:
+    """Return the text with an operation that needn't fit: what it doesn't cover is retained."""
+    result = ""
+    for part in operation:
+        if isinstance(part, str):
+            result += part
+        else:
+            result += text[: max(part, 0)]
+            text = text[abs(part) :]
+    return result + text
+
+
+def crossed(ot: dict, given: dict, own: list[list]) -> list[dict]:
+    """Return the texts of ada, the server and bob at the start and after each step."""
+    who = ["ada", "bob"]
+    if given["first"] == "bob":
+        who, own = who[::-1], own[::-1]
+    first, second = ot["transform"](*own) if given["transformed"] else own
+    apply = ot["apply"] if given["transformed"] else forced
+    start = dict.fromkeys(("ada", "server", "bob"), given["text"])
+    states = [start, start | {"ada": given["edits"][0]}]
+    states.append(states[-1] | {"bob": given["edits"][1]})
+    for place, operation in (
+        ("server", own[0]),
+        ("server", second),
+        (who[1], first),
+        (who[0], second),
+    ):
+        states.append(states[-1] | {place: apply(states[-1][place], operation)})
+    return states
+
+
+def test_crossing_operations_are_transformed_as_lesson_15_does(looks):
+    ot = runpy.run_path(str(ROOT / "solutions" / "15_editor" / "ot.py"))
+    chance = random.Random(15)
+    texts = ["".join(chance.choices(LETTERS, k=chance.randrange(8))) for _ in range(900)]
+    runs = [
+        {"text": text, "edits": edits, "first": first, "transformed": transformed}
+        for text, *edits in zip(*[iter(texts)] * 3, strict=True)
+        for first, transformed in [(chance.choice(("ada", "bob")), chance.random() < 0.7)]
+    ]
+    pairs = [[run["text"], edited] for run in runs for edited in run["edits"]]
+    script = "(m, pairs) => pairs.map(([before, after]) => m.difference(before, after))"
+
+    operations = model(looks, "crossing", script, pairs)
+    states = model(looks, "crossing", PLAY, runs)
+
+    for (before, after), operation in zip(pairs, operations, strict=True):
+        assert ot["apply"](before, operation) == after
+    both = zip(operations[::2], operations[1::2], strict=True)
+    for run, own, ours in zip(runs, both, states, strict=True):
+        assert ours == crossed(ot, run, list(own))
+        assert not run["transformed"] or len(set(ours[-1].values())) == 1
+
+
+def test_the_still_picture_of_two_operations_has_what_the_model_returns(looks):
+    text, *edits = model(looks, "crossing", "(m) => Object.values(m.cases)[0]")
+    given = {"text": text, "edits": edits, "first": "ada"}
+    script = """(m, all) => all.map((given) => {
+        const states = m.play(given), { ada, server, bob } = states[6].texts;
+        return [JSON.stringify(states[4].operation).replaceAll(",", ", "), ada, server, bob];
+    })"""
+
+    columns = model(looks, "crossing", script, [given | {"transformed": how} for how in (1, 0)])
+
+    rows = looks.locator("figure-crossing .still tbody tr").all()
+    still = [row.locator("td").all_text_contents() for row in rows]
+    assert still == [list(row) for row in zip(*columns, strict=True)]
+
+
+def test_two_operations_are_stepped_by_keyboard(page):
+    figure = page.locator("figure-crossing .live")
+    verdict = figure.locator(".verdict")
+    step = figure.get_by_role("button", name="Next step")
+    step.focus()
+    for _ in range(7):  # After the last step, nothing changes, nor does the focus.
+        page.keyboard.press("Enter")
+    assert verdict.inner_text() == "All three have \u201cthe black cat saw us\u201d."
+    assert step.evaluate("each => each === document.activeElement")
+    assert 'transformed into [16, "w us", -1]: revision 3' in figure.locator("ol").inner_text()
+
+    how = figure.get_by_label("An operation is applied")
+    how.focus()
+    page.keyboard.press("End")
+    for _ in range(6):
+        step.press("Space")
+    assert "The texts differ" in verdict.inner_text()
+    assert figure.locator("tbody td").all_text_contents() == [
+        "the black w uscat sat",
+        "the black w usat sat",
+        "the black cat saw us",
+    ]
+    figure.get_by_role("button", name="Back").press("Enter")
+    assert "would refuse it" in verdict.inner_text()
+
+    how.select_option("yes")
+    figure.get_by_label("Bob changes it to").fill("the <b>cat sat")
+    for _ in range(6):
+        step.press("Enter")
+    assert verdict.inner_text() == "All three have \u201cthe black <b>cat sat\u201d."
