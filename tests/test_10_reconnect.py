@@ -161,6 +161,32 @@ def test_a_client_that_is_being_sent_to_at_each_beat_is_not_cut_off(stage, serve
 
 
 @task("heartbeat")
+def test_a_client_that_reads_a_long_message_slowly_is_not_cut_off(stage, server):
+    room = stage.name()
+    server.probe(PROBES, "control_writes")
+    ada, bob = Guest(server, "ada", room), Guest(server, "bob", room)
+    get_stuck(server, "bob", says="bob reads 16 kB between two beats")
+
+    message = begin(lambda: post(server, "eve", room, "🦦" * 2000))
+    for count in (1, 2):
+        wait_until_blocked(server, "bob", count)
+        beat(server, ada)
+        server.probe(PROBES, "take_one", "bob")
+    server.probe(PROBES, "unblock", "bob")
+
+    bob.expect_message(message.result())
+
+
+@task("heartbeat")
+def test_a_ping_waits_behind_few_bytes(stage, server):
+    bob = Guest(server, "bob", stage.name())
+
+    found = server.probe(PROBES, "send_buffer", "bob")
+    bob.ping()
+    expect(found <= 2 * 65_536, "a send buffer of 65,536 bytes, or twice that", f"{found:,} bytes")
+
+
+@task("heartbeat")
 def test_a_connection_that_breaks_between_two_beats_disturbs_no_other(stage, server):
     room = stage.name()
     server.probe(PROBES, "hold_requests", "hold", says="bob's next request takes a moment")
@@ -1113,9 +1139,11 @@ def get_stuck(server: Server, who: str, mode: str = "stuck", says: str = "") -> 
     server.probe(PROBES, "block", who, mode, says=says)
 
 
-def wait_until_blocked(server: Server, who: str) -> None:
-    """Wait until a write to this client blocks."""
-    eventually(lambda: server.probe(PROBES, "blocked", who), f"a write to {who}", lambda: "none")
+def wait_until_blocked(server: Server, who: str, count: int = 1) -> None:
+    """Wait until a write to this client blocks, or until so many have blocked."""
+    eventually(
+        lambda: server.probe(PROBES, "blocked", who) >= count, f"a write to {who}", lambda: "none"
+    )
 
 
 def wait_for_one(*work: Future) -> None:

@@ -4,8 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from socket import SO_SNDBUF, SOL_SOCKET
 
 from hub import Connection
+
+SEND_BUFFER = 65_536  # bytes that the system may store for a client
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,9 @@ class Heartbeat:
 
     def watch(self, connection: Connection) -> None:
         """From now on, ping this connection. The first call starts the heartbeat."""
+        with suppress(OSError):  # The client may have disconnected.
+            # Otherwise a ping could wait behind megabytes, which a slow client has yet to receive.
+            connection.ws.sock.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
         with self._lock:
             self._watched.add(connection)
             if not self._started:

@@ -14,19 +14,23 @@ from accounts import Login
 from closing import GONE, send
 from store import Store
 
+PIECE = 16_384  # bytes: a client that reads slowly takes one at a time, and isn't cut off
+
 
 class LockedSocket:
     """A socket whose `send` writes all of its bytes before another thread may write."""
 
     def __init__(self, sock: socket.socket, lock: threading.RLock) -> None:
         self._sock, self._lock = sock, lock
-        self.writes = 0  # how many have ended
+        self.writes = 0  # how many pieces were written
 
     def send(self, data: bytes) -> int:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         with self._lock:
-            self._sock.sendall(data)  # The socket's own `send` may write only a part.
-            self.writes += 1
+            for start in range(0, len(data), PIECE):
+                # The socket's own `send` may write only a part.
+                self._sock.sendall(data[start : start + PIECE])
+                self.writes += 1
         return len(data)
 
     def __getattr__(self, name: str) -> object:

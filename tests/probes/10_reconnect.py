@@ -20,6 +20,7 @@ import store
 
 FLOOD = 2 * 2**20  # bytes, more than the buffers of a pair of sockets that are that small
 MOMENT = 0.2  # seconds in which another thread could act
+CHUNK = 16_384  # bytes of a long write that block one after the other
 LONG = 60.0  # seconds after which a write that blocks fails: longer than any test waits
 
 # What happens to the writes to each of these clients: "" nothing, "stuck" they block, and "full"
@@ -27,6 +28,7 @@ LONG = 60.0  # seconds after which a write that blocks fails: longer than any te
 modes: dict[str, str] = {}
 held: dict[str, threading.Event] = {}  # by client, set when its held write may go on
 begun: dict[str, int] = {}  # by client, how many of its writes have begun to block
+passes: dict[str, int] = {}  # by client, how many blocked writes may go on
 longest: list[int] = [0]  # how many messages one call of the store has returned
 paused = threading.Event()  # set when a thread waits in `list()`
 goes_on = threading.Event()
@@ -71,9 +73,10 @@ class Wire:
 
     def sendall(self, data: bytes) -> None:
         """Write the data, unless that is to block."""
-        if modes.get(self._who):
-            self._block()
-        self._sock.sendall(data)
+        for start in range(0, len(data), CHUNK):
+            if modes.get(self._who):
+                self._block()
+            self._sock.sendall(data[start : start + CHUNK])
 
     def send(self, data: bytes, *flags: int) -> int:
         """Write the data, and return its length."""
@@ -85,6 +88,9 @@ class Wire:
         mine = held.setdefault(self._who, threading.Event())
         waited = 0.0
         while waited < LONG and not (mine.is_set() or self._shut.wait(0.005)):
+            if passes.get(self._who):
+                passes[self._who] -= 1
+                return
             waited += 0.005
         if not mine.is_set():
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -131,9 +137,19 @@ def unblock(who: str) -> None:
     held[who].set()
 
 
-def blocked(who: str) -> bool:
-    """Return whether a write to this client has begun to block."""
-    return bool(begun.get(who))
+def take_one(who: str) -> None:
+    """Let one write to this client go on. The next one blocks."""
+    passes[who] = passes.get(who, 0) + 1
+
+
+def blocked(who: str) -> int:
+    """Return how many writes to this client have begun to block."""
+    return begun.get(who, 0)
+
+
+def send_buffer(who: str) -> int:
+    """Return how many bytes the system may store for this client. Linux doubles what is set."""
+    return max(each.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for each in servers(who))
 
 
 def watch_store() -> None:

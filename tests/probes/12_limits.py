@@ -15,6 +15,7 @@ from collections.abc import Callable
 import accounts
 import board
 import closing
+import heartbeat
 import hub
 import limits
 import writer
@@ -102,13 +103,7 @@ def enrol(room: str, names: list[str]) -> dict[str, str]:
 
 def small_buffers() -> None:
     """Let the system hold little for each client, so that a client that doesn't read is noticed."""
-    real = writer.Outbox.__init__
-
-    def init(self: writer.Outbox, sock: socket.socket, *args: object) -> None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-        real(self, sock, *args)
-
-    writer.Outbox.__init__ = init
+    heartbeat.SEND_BUFFER = SMALL
 
 
 def watch() -> None:
