@@ -174,6 +174,17 @@ def test_reading_with_the_cookie_and_programs_need_no_origin(board):
 
 
 @task("origin")
+def test_the_access_address_checks_an_origin_that_is_there(board):
+    ada, target = board.log_in("ada"), f"/rooms/{board.room}/access"
+
+    for origin in FOREIGN:
+        board.request("GET", target, None, {**ada.cookie, "Origin": origin}).expect_problem(403)
+    for origin in (OWN, OTHER_OWN):
+        board.request("GET", target, None, {**ada.cookie, "Origin": origin}).json()
+    board.request("GET", target, None, ada.cookie).json()
+
+
+@task("origin")
 def test_a_page_of_another_port_of_the_same_host_cannot_connect(stage):
     board, tab = open_page(stage)
     evil = "http://127.0.0.1:1"  # The same site by the rules of SameSite, and another origin.

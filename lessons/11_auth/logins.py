@@ -161,6 +161,7 @@ def create_ticket() -> tuple[dict, int]:
 @logins.get("/rooms/<room:room>/access")
 def access(room: str) -> dict:
     """Respond as a handshake to the room would be: 401, 403, or the user's role."""
+    check_origin(required=False)  # A browser adds none to a GET request of our own pages.
     login = require_login()
     authorize(login.user, "read", room)
     return {"user": login.user, "role": accounts().role(room, login.user)}

@@ -162,6 +162,7 @@ def create_ticket() -> tuple[dict, int]:
 @logins.get("/rooms/<room:room>/access")
 def access(room: str) -> dict:
     """Respond as a handshake to the room would be: 401, 403, 429, 503, or the user's role."""
+    check_origin(required=False)  # A browser adds none to a GET request of our own pages.
     login = require_login()
     authorize(login.user, "read", room)
     caps().check(login.user, request.remote_addr)
