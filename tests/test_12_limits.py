@@ -13,6 +13,7 @@ import pytest
 from course.grading import Stage, expect, task
 from course.grading.asyncapi import described
 from course.grading.expect import Unmet
+from course.grading.fake_page import FakePage
 from course.grading.guests import Guest, ids
 from course.grading.http import Answer
 from course.grading.raw import Opcode, Raw, in_hex
@@ -20,6 +21,7 @@ from course.grading.waiting import begin, eventually, in_threads
 from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "12_limits.py"
+FAKES = PROBES.with_name("10_reconnect.js")
 NAMES = [f"guest-{number}" for number in range(20)]
 LONG = "🦦" * 2000  # the longest text, and 24 kB as JSON
 
@@ -743,6 +745,86 @@ def test_a_full_bucket_takes_no_memory(board):
     expect(after <= 2, "the full buckets of 100 users to be forgotten", f"{after} of {before}")
 
 
+# pause
+
+
+@task("pause", "The page waits for as long as the server asks", points=1, needs="rate")
+def test_a_post_that_is_refused_for_its_rate_is_sent_again_after_the_pause(stage):
+    page = FakePage(stage, FAKES)
+    page.enter()
+
+    first, second = page.post("one", "two")
+    page.say(too_fast(first, 2))
+    page.pass_time(1_900)
+    page.say({"type": "presence", "members": ["ada", "bob"]})
+    page.expect_posts((first, "one"))
+    page.pass_time(200)
+    page.expect_posts((first, "one"), (first, "one"))
+    page.say(acked(first))
+
+    page.expect_posts((first, "one"), (first, "one"), (second, "two"))
+    page.say(too_fast(second, 0.1))
+    page.pass_time(150)
+    page.say(acked(second))
+    page.expect_outbox()
+
+
+@task("pause")
+def test_an_error_without_a_pause_fails_the_post_and_the_next_is_sent(stage):
+    page = FakePage(stage, FAKES)
+    page.enter()
+
+    first, second = page.post("one", "two")
+    page.say({"type": "error", "id": first, "code": "forbidden", "detail": "You may not."})
+
+    page.expect_outbox((first, "one", "You may not."), (second, "two"))
+    page.expect_posts((first, "one"), (second, "two"))
+
+
+@task("pause")
+def test_a_pause_ends_with_its_connection(stage):
+    page = FakePage(stage, FAKES)
+    page.enter()
+    (first,) = page.post("one")
+    page.say(too_fast(first, 200))
+
+    page.reconnect()
+
+    page.expect_posts((first, "one"))
+    page.say(acked(first))
+    page.call("close")
+    page.expect_no_timer("after close()")
+
+
+@task("pause")
+def test_a_page_of_messages_that_is_refused_for_its_rate_is_requested_again(stage):
+    board = Board(stage, RATE=2.0, BURST=1)
+    board.probe("stop_time")
+    browser = stage.browser()
+    browser.control_time()
+    board.probe("allow_origin", board.server.url)
+    tab = browser.open("ada", f"{board.server.url}/login")
+    board.post("ada", "with the only token")
+    tab.run("(cookie) => { document.cookie = cookie; }", f"{board.proof('ada')['Cookie']}; path=/")
+    tab.go(f"{board.server.url}/rooms/{board.room}")
+
+    def wait_until_refused(count: int) -> None:
+        eventually(
+            lambda: board.probe("refused") == count,
+            f"{count} requests of the page to be refused",
+            lambda: board.probe("refused"),
+        )
+
+    wait_until_refused(1)
+    tab.pass_time(0.7)
+    wait_until_refused(2)
+    board.probe("later", 1.0, says="1 s passes on the server")
+    tab.pass_time(0.7)
+
+    text = "document.querySelector('#messages .text')?.textContent"
+    tab.wait_for(f"{text} === 'with the only token'", "the message in the page", text)
+
+
 # caps
 
 
@@ -839,6 +921,18 @@ FAR_AWAY = {
     "MAX_PER_ADDRESS": 1_000,
     "MAX_CONNECTIONS": 1_000,
 }
+
+
+def too_fast(request_id: str, seconds: float) -> dict:
+    """Return the error for a request that comes too fast."""
+    words = {"code": "rate", "detail": "You send too many requests."}
+    return {"type": "error", "id": request_id, **words, "retry_after": seconds}
+
+
+def acked(request_id: str) -> dict:
+    """Return the ack of a post."""
+    message = {"id": 1, "room": "lobby", "author": "ada", "text": "", "sent_at": ""}
+    return {"type": "ack", "id": request_id, "message": message}
 
 
 class Member(Guest):

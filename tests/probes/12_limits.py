@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from flask import Flask
+
 import accounts
 import board
 import closing
@@ -224,6 +226,17 @@ def stop_time() -> None:
         each.clock, each.timer = lambda: now[0], lambda *timer: timers.append(timer)
     for each in objects(limits.Rates):
         each.clock = lambda: now[0]
+
+
+def allow_origin(origin: str) -> None:
+    """Let the pages of this origin use the board."""
+    for each in objects(Flask):
+        each.config["ORIGINS"] = [*each.config["ORIGINS"], origin]
+
+
+def refused() -> int:
+    """Return how many requests in a row have been refused for their rate, in any connection."""
+    return max((each.refused for each in objects(board.Session)), default=0)
 
 
 def later(seconds: float) -> None:

@@ -255,8 +255,9 @@ export class Connection {
     if (!post) return;
     this.sent = null;
     if (type === "ack") this.posts.splice(this.posts.indexOf(post), 1);
-    else if (seconds > 0) this.pause = this.setTimeout(() => this.resume(), 1_000 * seconds);
-    else post.failed = detail;
+    else if (!(seconds > 0)) post.failed = detail;
+    // TODO(pause): If there are `seconds`, set `pause` to a timer that calls `resume()`.
+    // END(pause)
     this.save();
     this.sendPosts();
   }

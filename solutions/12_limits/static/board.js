@@ -106,13 +106,21 @@ function ack({ message }) {
   if (atEnd) goToEnd();
 }
 
-function error({ id }) {
-  if (id === paging?.id) paging = null;
+function error({ id, retry_after: seconds }) {
+  if (id !== paging?.id) return;
+  if (seconds > 0) requestLater(seconds);
+  else paging = null;
 }
 
 /** Request the page of messages below an id. If it's lost, the next `welcome` requests it again. */
 function requestOlder(before) {
   paging = { before, id: connection.ask("older", { before, limit: PAGE }) };
+}
+
+/** Request the same page in so many seconds, unless that has been done by then. */
+function requestLater(seconds) {
+  const { before, id } = paging;
+  setTimeout(() => id === paging?.id && requestOlder(before), 1_000 * seconds);
 }
 
 // What the page shows

@@ -255,8 +255,10 @@ export class Connection {
     if (!post) return;
     this.sent = null;
     if (type === "ack") this.posts.splice(this.posts.indexOf(post), 1);
-    else if (seconds > 0) this.pause = this.setTimeout(() => this.resume(), 1_000 * seconds);
-    else post.failed = detail;
+    else if (!(seconds > 0)) post.failed = detail;
+    // --8<-- [start:pause] If there are `seconds`, set `pause` to a timer that calls `resume()`.
+    if (seconds > 0) this.pause = this.setTimeout(() => this.resume(), 1_000 * seconds);
+    // --8<-- [end:pause]
     this.save();
     this.sendPosts();
   }
