@@ -68,6 +68,8 @@ function receive(said) {
 function showRemote(operation) {
   // TODO(page): Set `field.value` to `session.text`, and keep the caret, selection and scroll position.
   // END(page)
+  // If it left nothing of the user's last step, typing must not continue the step before.
+  if (!transformed(undone.undo.slice(-1), operation).length) typedAt = -Infinity;
   undone.undo = transformed(undone.undo, operation);
   undone.redo = transformed(undone.redo, operation);
   drawCarets();
@@ -135,11 +137,16 @@ function revert(from, to) {
   const behind = changes.slice(end + 1).reduce((sum, part) => sum + part, 0);
   const caret = toUnits(session.text, length(session.text) - behind);
   field.setSelectionRange(caret, caret);
-  field.focus();
   typedAt = -Infinity;
   showSaved();
   drawCarets();
   tellCaret();
+}
+
+/** Undo or redo by button. A user who pressed it with a key is still there; a pointer goes on typing. */
+function pressed(event, from, to) {
+  revert(from, to);
+  if (event.detail > 0) field.focus();
 }
 
 /** Tell the others where the caret is, once the server has all edits. */
@@ -181,8 +188,8 @@ field.addEventListener("scroll", drawCarets);
 document.addEventListener("selectionchange", tellCaret);
 field.addEventListener("selectionchange", tellCaret);
 new ResizeObserver(drawCarets).observe(field);
-$("undo").addEventListener("click", () => revert("undo", "redo"));
-$("redo").addEventListener("click", () => revert("redo", "undo"));
+$("undo").addEventListener("click", (event) => pressed(event, "undo", "redo"));
+$("redo").addEventListener("click", (event) => pressed(event, "redo", "undo"));
 $("again").addEventListener("click", () => connection.open());
 
 // What the page shows
@@ -198,8 +205,8 @@ function showState({ state, words }) {
 
 /** Show whether the server has all edits. It isn't announced: it changes at each keystroke. */
 function showSaved() {
-  $("undo").disabled = !undone.undo.length;
-  $("redo").disabled = !undone.redo.length;
+  // A button that became `disabled` would lose the focus, perhaps by another user's edit.
+  for (const which of ["undo", "redo"]) $(which).ariaDisabled = String(!undone[which].length);
   const saved = !session.inFlight && !session.buffer;
   $("saved").textContent = saved ? `Revision ${session.revision ?? "…"}, saved` : "Saving …";
 }
@@ -209,7 +216,8 @@ function showMembers(names) {
   const others = (list) => list.filter((name) => name !== author);
   const joined = others(names).filter((name) => !members.includes(name));
   const left = others(members).filter((name) => !names.includes(name));
-  const parts = [joined.length && `${joined.join(", ")}: joined.`, left.length && `${left.join(", ")}: left.`];
+  const before = members.length ? "joined" : "already here"; // The first list says who was here before us.
+  const parts = [joined.length && `${joined.join(", ")}: ${before}.`, left.length && `${left.join(", ")}: left.`];
   if (joined.length || left.length) announce(parts.filter(Boolean).join(" "));
   members = names;
   const rows = names.map((name) => {
@@ -234,13 +242,13 @@ function drawCarets() {
   $("mirror").textContent = `${text}\u200b`;
   const node = $("mirror").firstChild;
   const base = $("mirror").getBoundingClientRect();
-  const marks = [];
+  const [selections, marks] = [[], []];
   for (const { author: name, start, end } of session.carets.values()) {
     const [from, to] = [toUnits(text, start), toUnits(text, end)];
     const range = document.createRange();
     range.setStart(node, from);
     range.setEnd(node, to);
-    if (from < to) marks.push(...[...range.getClientRects()].map((rect) => mark("selection", name, rect, base)));
+    if (from < to) selections.push(...[...range.getClientRects()].map((rect) => mark("selection", name, rect, base)));
     const next = text.codePointAt(to) > 0xffff ? 2 : 1;
     range.setStart(node, to);
     range.setEnd(node, Math.min(to + next, node.length));
@@ -251,10 +259,11 @@ function drawCarets() {
     const flag = document.createElement("span");
     flag.textContent = name;
     caret.append(flag);
-    caret.classList.toggle("left", rect.left - base.left > base.width * 0.7);
     marks.push(caret);
   }
+  $("selections").replaceChildren(...selections);
   $("carets").replaceChildren(...marks);
+  for (const caret of marks) caret.classList.toggle("left", caret.offsetLeft + caret.firstChild.offsetWidth > base.width);
 }
 
 /** Return an element that covers a rectangle, or stands at its start, for a caret. */
