@@ -743,6 +743,22 @@ def test_wake_checks_an_open_connection(page):
 
 
 @task("watchdog")
+def test_wake_does_not_postpone_the_end_of_a_dead_connection(page):
+    for silence in (0, 31_000):
+        page.load()
+        page.enter()
+        page.pass_time(silence)
+        page.call("wake")
+        page.pass_time(8_000)
+        page.call("wake")
+        page.expect_state("open", "at most 9 s after the ping")
+
+        page.pass_time(2_100)
+
+        page.expect_state("reconnecting", "10 s after the first ping, though wake() was called")
+
+
+@task("watchdog")
 def test_wake_leaves_a_connection_alone_that_is_connecting_or_stopped(page):
     page.call("wake")
     page.expect_attempts(0, "before open() was called")

@@ -43,6 +43,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // until the next attempt, or until the watchdog checks
+    this.due = null; // when something must have arrived after a ping; null while no ping waits
     this.pause = null; // the timer until posts may be sent again
     this.sent = null; // the id of the post that was sent on this connection and has no reply
     this.openedAt = null; // when this connection's welcome arrived; null until then
@@ -163,7 +164,7 @@ export class Connection {
     const socket = this.socket;
     this.clearTimeout(this.timer);
     this.clearTimeout(this.pause);
-    this.timer = this.pause = this.socket = this.gap = null;
+    this.timer = this.due = this.pause = this.socket = this.gap = null;
     return socket;
   }
 
@@ -205,15 +206,16 @@ export class Connection {
 
   /** Start the time again: something has arrived, or an attempt has begun. */
   watch() {
+    this.due = null;
     this.plan(QUIET, () => this.check());
   }
 
   /** Find out whether the connection still works. */
   check() {
     this.ask("ping");
-    const due = this.now() + ANSWER;
+    this.due = this.now() + ANSWER;
     this.plan(ANSWER, () => {
-      if (this.now() - due > LATE) this.check();
+      if (this.now() - this.due > LATE) this.check();
       else this.giveUp();
     });
   }
@@ -226,7 +228,7 @@ export class Connection {
 
   /** Check the connection, or retry now. The page calls this when it is visible or online again. */
   wake() {
-    if (this.state === "open") this.check();
+    if (this.state === "open" && this.due === null) this.check();
     else if (this.state === "reconnecting" && this.socket === null) this.connect();
   }
 

@@ -41,6 +41,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
+    this.due = null; // when something must have arrived after a ping; null while no ping waits
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -128,7 +129,7 @@ export class Connection {
   release() {
     const socket = this.socket;
     this.clearTimeout(this.timer);
-    this.timer = this.socket = this.gap = null;
+    this.timer = this.due = this.socket = this.gap = null;
     return socket;
   }
 
@@ -172,16 +173,17 @@ export class Connection {
 
   /** Start the time again: something has arrived, or an attempt has begun. */
   watch() {
+    this.due = null;
     this.plan(QUIET, () => this.check());
   }
 
   /** Find out whether the connection still works. */
   check() {
-    // --8<-- [start:watchdog] Send a `ping`. If nothing arrives within `ANSWER`, call `giveUp()`, or check again if the timer was late.
+    // --8<-- [start:watchdog] Send a `ping`, and set `due`. If nothing arrives within `ANSWER`, call `giveUp()`, or check again if the timer was late.
     this.ask("ping");
-    const due = this.now() + ANSWER;
+    this.due = this.now() + ANSWER;
     this.plan(ANSWER, () => {
-      if (this.now() - due > LATE) this.check();
+      if (this.now() - this.due > LATE) this.check();
       else this.giveUp();
     });
     // --8<-- [end:watchdog]
@@ -197,8 +199,8 @@ export class Connection {
 
   /** Check the connection, or retry now. The page calls this when it is visible or online again. */
   wake() {
-    // --8<-- [start:watchdog-wake] If the connection is open, check it. If it waits for a retry, connect now.
-    if (this.state === "open") this.check();
+    // --8<-- [start:watchdog-wake] If the connection is open and no ping waits, check it. If it waits for a retry, connect now.
+    if (this.state === "open" && this.due === null) this.check();
     else if (this.state === "reconnecting" && this.socket === null) this.connect();
     // --8<-- [end:watchdog-wake]
   }
