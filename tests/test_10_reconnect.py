@@ -876,6 +876,21 @@ def test_a_refused_post_is_never_sent_again(page):
 
 
 @task("outbox")
+def test_a_post_is_sent_again_after_the_server_failed_to_store_it(page):
+    page.enter()
+    texts = ["one", "two"]
+    posts = list(zip(page.post(*texts), texts, strict=True))
+
+    page.say({"type": "error", "id": posts[0][0], "code": "internal", "detail": "It failed."})
+
+    page.expect_state("reconnecting", "after the error internal, so that there is a delay")
+    page.expect_outbox(*posts)
+    page.pass_time(1_000)
+    page.welcome(resumed=True)
+    page.expect_posts(*posts)
+
+
+@task("outbox")
 def test_posts_survive_a_reload_until_they_are_acknowledged_or_discarded(page):
     texts = ["one", "two", "three", "four"]
     posts = list(zip(page.post(*texts), texts, strict=True))
@@ -1062,16 +1077,18 @@ def test_a_full_last_page_is_followed_by_an_empty_one(page):
 
 @task("once")
 def test_it_reconnects_if_the_server_cannot_send_what_is_missing(page):
-    page.enter(7)
-    page.lose(1006)
-    page.welcome(200, resumed=False)
-    (request,) = page.expect_sent("history", 1, "since messages are missing")
+    for code in ("internal", "of a newer server"):
+        page.load()
+        page.enter(7)
+        page.lose(1006)
+        page.welcome(200, resumed=False)
+        (request,) = page.expect_sent("history", 1, "since messages are missing")
 
-    page.say({"type": "error", "id": request["id"], "code": "internal", "detail": "It failed."})
+        page.say({"type": "error", "id": request["id"], "code": code, "detail": "It failed."})
 
-    page.expect_state("reconnecting", "since nothing else would request them")
-    page.pass_time(2_000)
-    page.expect_after(7, "since the same messages are missing")
+        page.expect_state("reconnecting", "since nothing else would request them")
+        page.pass_time(2_000)
+        page.expect_after(7, "since the same messages are missing")
 
 
 @task("once")

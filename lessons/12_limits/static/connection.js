@@ -100,11 +100,18 @@ export class Connection {
       this.openedAt = this.now();
       this.show("open", "Connected.");
     }
+    if (said.type === "error" && said.code === "internal") return this.serverFailed();
     this.follow(said);
     if (said.type === "welcome") this.sendPosts();
     if (said.type === "ack" || said.type === "error") this.settle(said);
     if (said.type === "error" && this.gap !== null && said.id === this.gap) this.giveUp();
     this.onMessage(said);
+  }
+
+  /** The server failed to handle a request: reconnect, which sends the posts again later. */
+  serverFailed() {
+    this.release().close();
+    this.closed({ code: 1011, reason: "" });
   }
 
   /** The WebSocket in use has closed, or was given up: plan a retry, or stop. */
