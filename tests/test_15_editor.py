@@ -6,6 +6,8 @@ seed decides everything, in one process: see tests/probes/15_editor.py.
 """
 
 import json
+import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +16,15 @@ import pytest
 from course.grading import Server, equal, expect, task
 from course.grading.asyncapi import described
 from course.grading.browser import Tab
-from course.grading.expect import shown
+from course.grading.expect import Unmet, shown
+from course.grading.waiting import PATIENCE, SECONDS
 from course.lesson.lessons import ROOT
 
 PROBES = Path(__file__).parent / "probes" / "15_editor.py"
 PROTOCOL = ["editor.v1"]
 NEVER = 3600  # seconds between two pings
 LOG = 4  # edits that the server keeps at least
+MOST = 1_000  # messages that a client receives while it waits for one
 SESSIONS = 200
 # A text, an operation for it, and the result. The second emoji has three code points.
 CHANGES = [
@@ -159,8 +163,8 @@ class Writer:
 
     def until(self, kind: str) -> list[dict]:
         """Return what is received up to and without the next message of this type."""
-        found = []
-        while True:
+        found, deadline = [], time.monotonic() + 3 * SECONDS * PATIENCE
+        while len(found) < MOST and time.monotonic() < deadline:
             event = self.socket.receive_json()
             met = isinstance(event, dict) and isinstance(event.get("type"), str)
             expect(met, "a JSON object with a type", event)
@@ -169,6 +173,10 @@ class Writer:
                 self.last = event
                 return found
             found.append(event)
+        kinds = Counter(event["type"] for event in found)
+        counts = ", ".join(f"{count:,} of the type {name}" for name, count in kinds.items())
+        doubt = "Does since() return [] for the newest revision?" if kind == "welcome" else ""
+        raise Unmet(f"a message of the type {kind} for {self.who}", f"none, but {counts}", doubt)
 
     def ask(self, kind: str, reply: str, **fields: object) -> dict:
         """Send a request, and return its reply of this type."""

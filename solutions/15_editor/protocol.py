@@ -35,6 +35,8 @@ class Session:
 
     def missed(self, revision: int | None) -> list[dict]:
         """Return what takes a client from a revision to the present one. None is no revision."""
+        if revision == self.document.revision:
+            return []
         try:
             edits = None if revision is None else self.document.since(revision)
         except Refused:
