@@ -998,6 +998,26 @@ def test_after_1009_the_largest_post_of_the_connection_is_never_sent_again(page)
     page.expect_posts((huge[0], "w" * 9_999))
 
 
+@task("outbox")
+def test_a_post_that_is_too_large_fails_though_the_close_frame_was_lost(page):
+    for text, fails in (("x" * 66_000, True), ("\u00e9" * 33_000, True), ("y" * 65_000, False)):
+        page.load(key=f"outbox for a text of {len(text)} characters")
+        (post,) = page.post(text)
+        page.call("open")
+        page.lose(1006)
+        page.expect_outbox((post, text))
+        page.welcome()
+
+        page.lose(1006)
+
+        page.expect_state("reconnecting", "after 1006")
+        failed = [post["id"] for post in page.outbox if post.get("failed")]
+        size = f"{len(text.encode())} bytes"
+        expect(failed == [post] * fails, f"{size} to {'fail' if fails else 'stay'}", failed)
+        page.welcome(resumed=True)
+        page.expect_posts(*[(post, text)] * (not fails))
+
+
 # once
 
 

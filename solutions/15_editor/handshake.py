@@ -9,14 +9,18 @@ VERSION = "13"  # of the protocol (RFC 6455, section 4.1)
 
 
 class UpgradeRequired(HTTPException):
-    """426: the client must use another version of the protocol (RFC 6455, section 4.4)."""
+    """426: the client must use another version of the protocol.
+
+    RFC 6455, section 4.4, and RFC 9110, section 15.5.22, say which headers it has.
+    """
 
     code = 426
     description = f"Use version {VERSION} of the WebSocket protocol."
 
     def get_headers(self, *args: object) -> list[tuple[str, str]]:
-        """Return the response's headers, with the version that the client should use."""
-        return [*super().get_headers(*args), ("Sec-WebSocket-Version", VERSION)]
+        """Return the response's headers, with what the client should upgrade to."""
+        upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        return [*super().get_headers(*args), *upgrade, ("Sec-WebSocket-Version", VERSION)]
 
 
 def check_handshake(request: Request) -> None:

@@ -10,6 +10,7 @@ const QUIET = 30_000; // if nothing has arrived for this long, send a ping
 const ANSWER = 10_000; // after a ping, something must arrive within this time
 const LATE = 5_000; // a timer that runs later than this was delayed, for example by sleep
 const PAGE = 50; // messages in one page of history
+const MAX_MESSAGE = 65_536; // bytes; the server closes the connection after a larger message
 
 const SLEPT = "Ping/Pong timeout"; // simple-websocket's reason for 1008 if a ping isn't answered
 
@@ -116,6 +117,7 @@ export class Connection {
 
   /** The WebSocket in use has closed, or was given up: plan a retry, or stop. */
   closed({ code, reason }) {
+    if (code === 1006 && this.sentTooMuch()) code = 1009; // The server's close frame was lost.
     this.release();
     const worked = this.worked();
     let wait = this.delay(code, reason, worked);
@@ -285,6 +287,12 @@ export class Connection {
     this.save();
   }
 
+  /** Return whether the post that was sent last has no reply, and is larger than the server accepts. */
+  sentTooMuch() {
+    const post = this.posts.find((post) => post.id === this.sent);
+    return post !== undefined && isTooLarge(post);
+  }
+
   /** Remove a post from the outbox, for example because its author edits its text. */
   discard(id) {
     this.posts = this.posts.filter((post) => post.id !== id);
@@ -344,6 +352,12 @@ export class Connection {
 /** Return a request id that no other request has. */
 function newId() {
   return crypto.getRandomValues(new Uint32Array(3)).join("-");
+}
+
+/** Return whether the request for a post has too many bytes. */
+function isTooLarge({ id, text }) {
+  const request = JSON.stringify({ type: "post", id, text });
+  return new TextEncoder().encode(request).length > MAX_MESSAGE;
 }
 
 /** Return whether a value from the storage is a post. */

@@ -10,6 +10,7 @@ const QUIET = 30_000; // if nothing has arrived for this long, send a ping
 const ANSWER = 10_000; // after a ping, something must arrive within this time
 const LATE = 5_000; // a timer that runs later than this was delayed, for example by sleep
 const PAGE = 50; // messages in one page of history
+const MAX_MESSAGE = 65_536; // bytes; the server closes the connection after a larger message
 
 const SLEPT = "Ping/Pong timeout"; // simple-websocket's reason for 1008 if a ping isn't answered
 
@@ -41,6 +42,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
+    this.due = null; // when something must have arrived after a ping; null while no ping waits
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -93,6 +95,7 @@ export class Connection {
       this.openedAt = this.now();
       this.show("open", "Connected.");
     }
+    if (said.type === "error" && said.code === "internal") return this.serverFailed();
     this.follow(said);
     if (said.type === "welcome") this.sendPosts();
     if (said.type === "ack" || said.type === "error") this.settle(said);
@@ -100,8 +103,15 @@ export class Connection {
     this.onMessage(said);
   }
 
+  /** The server failed to handle a request: reconnect, which sends the posts again later. */
+  serverFailed() {
+    this.release().close();
+    this.closed({ code: 1011, reason: "" });
+  }
+
   /** The WebSocket in use has closed, or was given up: plan a retry, or stop. */
   closed({ code, reason }) {
+    if (code === 1006 && this.sentTooMuch()) code = 1009; // The server's close frame was lost.
     this.release();
     const worked = this.worked();
     let wait = this.delay(code, reason, worked);
@@ -126,7 +136,7 @@ export class Connection {
   release() {
     const socket = this.socket;
     this.clearTimeout(this.timer);
-    this.timer = this.socket = this.gap = null;
+    this.timer = this.due = this.socket = this.gap = null;
     return socket;
   }
 
@@ -168,15 +178,16 @@ export class Connection {
 
   /** Start the time again: something has arrived, or an attempt has begun. */
   watch() {
+    this.due = null;
     this.plan(QUIET, () => this.check());
   }
 
   /** Find out whether the connection still works. */
   check() {
     this.ask("ping");
-    const due = this.now() + ANSWER;
+    this.due = this.now() + ANSWER;
     this.plan(ANSWER, () => {
-      if (this.now() - due > LATE) this.check();
+      if (this.now() - this.due > LATE) this.check();
       else this.giveUp();
     });
   }
@@ -189,7 +200,7 @@ export class Connection {
 
   /** Check the connection, or retry now. The page calls this when it is visible or online again. */
   wake() {
-    if (this.state === "open") this.check();
+    if (this.state === "open" && this.due === null) this.check();
     else if (this.state === "reconnecting" && this.socket === null) this.connect();
   }
 
@@ -228,6 +239,11 @@ export class Connection {
       .sort((one, other) => other.text.length - one.text.length);
     if (largest) largest.failed = WORDS[1009];
     this.save();
+  }
+
+  /** Return whether a post without a reply is larger than the server accepts. */
+  sentTooMuch() {
+    return this.openedAt !== null && this.posts.some((post) => !post.failed && isTooLarge(post));
   }
 
   /** Remove a post from the outbox, for example because its author edits its text. */
@@ -283,6 +299,12 @@ export class Connection {
 /** Return a request id that no other request has. */
 function newId() {
   return crypto.getRandomValues(new Uint32Array(3)).join("-");
+}
+
+/** Return whether the request for a post has too many bytes. */
+function isTooLarge({ id, text }) {
+  const request = JSON.stringify({ type: "post", id, text });
+  return new TextEncoder().encode(request).length > MAX_MESSAGE;
 }
 
 /** Return whether a value from the storage is a post. */
