@@ -258,6 +258,38 @@ def test_an_edit_that_is_sent_again_is_acknowledged_and_applied_once(stage, serv
 
 
 @task("server")
+def test_an_edit_that_is_sent_again_at_a_forgotten_revision_is_acknowledged(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    for number in range(2 * LOG):
+        ada.edit(f"a{number}", number, [number, "x"] if number else ["x"])
+    newest = bob.edit("b1", 1, ["!", 1])  # The log is compacted: now it forgets revision 1.
+
+    again = bob.edit("b1", 1, ["!", 1])
+
+    expect(again == newest, f"the ack of revision {newest} again", bob.last)
+    ada.refuse("forgotten", 1, [1, "?"])
+    ada.expect_document(newest, "!" + "x" * 2 * LOG)
+
+
+@task("server")
+def test_an_edit_that_cannot_be_stored_changes_nothing(stage, server):
+    room = stage.name()
+    ada, bob = Writer(server, "ada", room), Writer(server, "bob", room)
+    ada.edit("a1", 0, ["abc"])
+    server.probe(PROBES, "fail_once", "add", says="the next store.add() raises an error")
+
+    ada.refuse("internal", 1, [3, "d"])
+
+    ada.expect_document(1, "abc")
+    expect(ada.edit("internal", 1, [3, "d"]) == 2, "the same edit to be accepted now", ada.last)
+    ada.expect_document(2, "abcd")
+    bob.document()
+    revisions = [event["revision"] for event in bob.before if event["type"] == "edit"]
+    expect(revisions == [1, 2], "bob to receive the edits 1 and 2", revisions)
+
+
+@task("server")
 def test_an_edit_that_cannot_be_applied_is_refused_and_changes_nothing(stage, server):
     room = stage.name()
     ada = Writer(server, "ada", room)
@@ -274,7 +306,8 @@ def test_an_edit_that_cannot_be_applied_is_refused_and_changes_nothing(stage, se
         ada.refuse("bad_message", revision, [3])
 
     ada.expect_document(1, "abc")
-    expect(ada.edit("a2", 1, [3, "x" * 19_997]) == 2, "20,000 characters to be accepted", ada.last)
+    revision = ada.edit("a2", 1, [3, "x" * 19_996 + "\U0001f600"])  # two UTF-16 units
+    expect(revision == 2, "20,000 characters to be accepted", revision)
 
 
 @task("server")
@@ -329,6 +362,22 @@ def test_the_log_forgets_old_edits_and_keeps_the_newest(stage, server):
     expect(eve.text == "x" * newest, "the document instead of forgotten edits", eve.missed)
     eve.refuse("forgotten", newest - LOG - 1, [newest - LOG - 1])
     eve.expect_document(newest, "x" * newest)
+
+
+@task("server")
+def test_a_log_that_cannot_be_compacted_forgets_nothing(stage, server):
+    room = stage.name()
+    ada = Writer(server, "ada", room)
+    for number in range(2 * LOG):
+        ada.edit(f"a{number}", number, [number, "x"] if number else ["x"])
+    server.probe(PROBES, "fail_once", "compact", says="the next store.compact() raises an error")
+    newest = ada.edit("more", 2 * LOG, [2 * LOG, "x"])
+
+    kinds = [event["type"] for event in Writer(server, "bob", room, revision=0).missed]
+
+    expect(kinds == ["edit"] * newest, f"all {newest} edits that bob missed", kinds)
+    ada.edit("last", newest, [newest, "x"])  # The log is compacted now.
+    ada.refuse("forgotten", newest - LOG, [newest - LOG])
 
 
 @task("server")

@@ -6,6 +6,7 @@ cut. Nothing waits, and nothing runs at the same time.
 
 import json
 import random
+import sqlite3
 from collections import deque
 
 import client
@@ -185,6 +186,17 @@ def call(function: str, *args: object) -> object:
         return getattr(ot, function)(*args)
     except ot.Misfit:
         return "Misfit"
+
+
+def fail_once(method: str) -> None:
+    """Let the next call of this method of the store raise an error, without doing anything."""
+    real = getattr(store.Store, method)
+
+    def fail(*args: object) -> None:
+        setattr(store.Store, method, real)
+        raise sqlite3.OperationalError("database or disk is full (so this test wants it)")
+
+    setattr(store.Store, method, fail)
 
 
 def drawn(dice: random.Random, length: int) -> list:
