@@ -797,6 +797,23 @@ def test_a_pause_ends_with_its_connection(stage):
 
 
 @task("pause")
+def test_only_the_post_that_was_sent_can_be_too_large(stage):
+    page = FakePage(stage, FAKES)
+    page.enter()
+    texts = ["small", "x" * 70_000]
+    posts = list(zip(page.post(*texts), texts, strict=True))
+
+    page.reconnect()
+    page.expect_outbox(*posts)
+    page.say(acked(posts[0][0]))
+    page.expect_posts(*posts)
+    page.lose(1006)
+
+    failed = [post["id"] for post in page.outbox if post.get("failed")]
+    expect(failed == [posts[1][0]], "the large post to have failed, since it was sent", failed)
+
+
+@task("pause")
 def test_a_page_of_messages_that_is_refused_for_its_rate_is_requested_again(stage):
     board = Board(stage, RATE=2.0, BURST=1)
     board.probe("stop_time")
