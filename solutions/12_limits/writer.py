@@ -180,6 +180,18 @@ class QueuedSocket:
         return getattr(self._sock, name)
 
 
+def woken(selector: selectors.BaseSelector, seconds: float | None) -> list[Outbox]:
+    """Wait for the bell or a socket with room. Remove the outboxes with room, and return them."""
+    found = []
+    for key, _ in selector.select(seconds):
+        if key.data is None:
+            key.fileobj.recv(1)
+        else:
+            selector.unregister(key.fileobj)
+            found.append(key.data)
+    return found
+
+
 def drop_input(sock: socket.socket) -> None:
     """Read until the client ends its side. Don't wait if it sends nothing, or too much."""
     end, left = time.monotonic() + LINGER, MOST_DROPPED
@@ -247,28 +259,27 @@ class Writer:
             self._bell.send(b"!")
 
     def _run(self, ear: socket.socket) -> None:
-        full = selectors.DefaultSelector()  # the outboxes whose sockets take nothing now
-        full.register(ear, selectors.EVENT_READ)
+        selector = selectors.DefaultSelector()
+        selector.register(ear, selectors.EVENT_READ)
+        full: set[Outbox] = set()  # those in the selector, whose sockets take nothing now
         while True:
             with self._lock:
                 ready, self._ready = self._ready, {}
                 self._asleep = not ready
-            for key, _ in full.select(0 if ready else None):
-                if key.data is None:
-                    ear.recv(1)
-                else:
-                    full.unregister(key.fileobj)
-                    ready[key.data] = None
-            blocked = full.get_map()
+            for outbox in woken(selector, 0 if ready else None):
+                full.remove(outbox)
+                ready[outbox] = None
             for outbox in ready:
                 if outbox.sock.fileno() < 0:
                     continue  # It was released before.
                 if outbox.released:
-                    if outbox.sock in blocked:
-                        full.unregister(outbox.sock)
+                    if outbox in full:
+                        selector.unregister(outbox.sock)
+                        full.remove(outbox)
                     outbox.sock.close()
-                elif outbox.sock not in blocked and self.write(outbox):
-                    full.register(outbox.sock, selectors.EVENT_WRITE, outbox)
+                elif outbox not in full and self.write(outbox):
+                    selector.register(outbox.sock, selectors.EVENT_WRITE, outbox)
+                    full.add(outbox)
 
     def write(self, outbox: Outbox) -> bool:
         """Send what waits for one client, in one call. Returns whether more waits."""
