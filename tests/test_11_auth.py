@@ -635,6 +635,25 @@ def test_a_check_that_fails_is_not_the_last(stage):
     guest.until_close(4401)
 
 
+@task("revoke")
+def test_a_check_that_waits_does_not_stop_the_heartbeat(stage):
+    board = Board(stage, HEARTBEAT=0.05)
+    board.probe("count_beats", says="the heartbeat beats, but pings none")
+    bob = board.log_in("bob")
+    guest = bob.connect()
+    board.probe("hold_turn", says="a thread publishes to a client that doesn't read")
+    board.probe("log_out", board.database, "session", bob.secret)
+    waits = "a check that waits for the hub's turn"
+    eventually(lambda: board.probe("a_thread_waits"), waits, lambda: "none waits")
+
+    count = board.probe("counted_beats")
+    more = "more beats, since only a beat can cut off the client that doesn't read"
+    eventually(lambda: board.probe("counted_beats") > count + 1, more, lambda: "none")
+    board.probe("release")
+
+    guest.until_close(4401)
+
+
 # reason
 
 

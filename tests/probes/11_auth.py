@@ -30,6 +30,7 @@ GLANCE = 0.01  # seconds between two looks at who waits
 METHOD = "pbkdf2:sha256:1000"  # a hash of passwords that takes no time
 
 others: list[accounts.Accounts] = []  # the accounts of another process
+beats: list[None] = []  # one for each beat that has ended
 hashed: list[list] = []  # for each password that was hashed: the method, rounds and bytes of salt
 begun, overtaken, released = threading.Event(), threading.Event(), threading.Event()
 
@@ -132,6 +133,23 @@ def ping_none() -> None:
     heartbeat.Heartbeat.beat = lambda self: None
 
 
+def count_beats() -> None:
+    """From now on, count the beats that have ended. They ping no client, as with `ping_none()`."""
+    real = heartbeat.Heartbeat.beat
+
+    def beat(self: heartbeat.Heartbeat) -> None:
+        real(self)
+        beats.append(None)
+
+    hub.Connection.ping = lambda self: True
+    heartbeat.Heartbeat.beat = beat
+
+
+def counted_beats() -> int:
+    """Return how many beats have ended."""
+    return len(beats)
+
+
 def fail_checks() -> None:
     """Let the first look-up of a login by its hash fail, as with a database that is locked."""
     real = accounts.Accounts.login_by_hash
@@ -214,6 +232,25 @@ class Turn:
 
     def __exit__(self, *error: object) -> None:
         self.release()
+
+
+def hold_turn() -> None:
+    """Let another thread hold the hub's turn, until `release()`."""
+    the_hub = objects(hub.Hub)[0]
+    the_hub.turn = Turn(the_hub.turn)
+
+    def hold() -> None:
+        with the_hub.turn:
+            begun.set()
+            released.wait(10 * LONG)
+
+    threading.Thread(target=hold, daemon=True).start()
+    begun.wait(LONG)
+
+
+def a_thread_waits() -> bool:
+    """Return whether a thread waits for the hub's turn."""
+    return objects(hub.Hub)[0].turn.waiting > 0
 
 
 def hold_decision() -> None:
