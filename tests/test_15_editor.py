@@ -404,54 +404,103 @@ def test_a_document_survives_a_restart(stage, server):
 # client
 
 
+class Script:
+    """What happens to a client, and what it should do then."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []  # in words
+        self.steps: list[list] = []
+
+    def then(self, event: str, *step: object, sent: list | None = None, text: str) -> None:
+        """Add an event. `sent` is the revision and the operation of the edit that is sent then."""
+        self.events.append(event)
+        self.steps.append([step, [sent] if sent else [], text])
+
+    def play(self, stage) -> list[str]:
+        """Take the learner's client through all of it. Returns the ids that it sent."""
+        played = stage.probe(PROBES, "drive", self.steps)
+        for event, (_, wanted, text), (sent, shows) in zip(
+            self.events, self.steps, played["outcomes"], strict=False
+        ):
+            says = f"after {event}, " + (edit_in_words(wanted) if wanted else "nothing to be sent")
+            doubt = (
+                "" if sent else "Does flush() call send_in_flight(), and is flush() called here?"
+            )
+            got = " and ".join(edit_in_words([edit]) for edit in sent) or "nothing was sent"
+            expect(equal(sent, wanted), says, got, doubt)
+            expect(shows == text, f"after {event}, the text {text!r}", repr(shows))
+        return played["ids"]
+
+
+def edit_in_words(sent: list) -> str:
+    """Name the first of the edits that were sent."""
+    revision, operation = sent[0]
+    return f"the edit {json.dumps(operation, ensure_ascii=False)} of revision {revision}"
+
+
+WELCOME = {"type": "welcome"}
+
+
+def document(revision: int, text: str) -> dict:
+    """Return the message that gives a client the whole document."""
+    return {"type": "document", "revision": revision, "text": text}
+
+
+def pushed(revision: int, operation: list) -> dict:
+    """Return the push of an edit of bob's."""
+    named = {"revision": revision, "author": "bob", "id": f"b{revision}"}
+    return {"type": "edit", **named, "operation": operation}
+
+
 @task("client", "Every client has the server's text in the end", 3, needs="server")
 def test_one_operation_is_in_flight_and_one_buffer_waits(stage):
-    sent = stage.probe(
-        PROBES,
-        "drive",
-        [
-            ["receive", {"type": "document", "revision": 0, "text": ""}],
-            ["edit", ["early"]],
-            ["receive", {"type": "welcome"}],
-            ["edit", [5, "a"]],
-            ["edit", [6, "b"]],
-            ["ack", 1],
-            ["edit", [7, "c"]],
-            ["ack", 2],
-        ],
-    )
+    ada = Script()
+    ada.then("the document arrived", "receive", document(0, ""), text="")
+    ada.then("ada wrote 'early'", "edit", ["early"], text="early")
+    ada.then("the welcome arrived", "receive", WELCOME, sent=[0, ["early"]], text="early")
+    ada.then("ada wrote 'a'", "edit", [5, "a"], text="earlya")
+    ada.then("ada wrote 'b'", "edit", [6, "b"], text="earlyab")
+    ada.then("the ack of 'early' arrived", "ack", 1, sent=[1, [5, "ab"]], text="earlyab")
+    ada.then("ada wrote 'c'", "edit", [7, "c"], text="earlyabc")
+    ada.then("the ack of 'ab' arrived", "ack", 2, sent=[2, [7, "c"]], text="earlyabc")
+    ada.then("the ack of 'c' arrived", "ack", 3, text="earlyabc")
+    ada.then("ada wrote 'd'", "edit", [8, "d"], sent=[3, [8, "d"]], text="earlyabcd")
 
-    wanted = [[0, ["early"]], [1, [5, "ab"]], [2, [7, "c"]]]
-    expect(equal(sent["sent"], wanted), f"these revisions and operations: {wanted}", sent["sent"])
-    expect(len(set(sent["ids"])) == 3, "a new id for each operation", sent["ids"])
-    expect(sent["text"] == "earlyabc", "the text 'earlyabc'", sent["text"])
+    ids = ada.play(stage)
+
+    expect(len(set(ids)) == 4, "a new id for each operation", ids)
+
+
+@task("client")
+def test_an_edit_of_another_client_is_transformed_past_what_was_not_acknowledged(stage):
+    ada = Script()
+    ada.then("the document arrived", "receive", document(1, "abc"), text="abc")
+    ada.then("the welcome arrived", "receive", WELCOME, text="abc")
+    ada.then("bob's 'B' arrived", "receive", pushed(2, [1, "B", 2]), text="aBbc")
+    ada.then("ada wrote '1'", "edit", [4, "1"], sent=[2, [4, "1"]], text="aBbc1")
+    ada.then("ada wrote '2'", "edit", [5, "2"], text="aBbc12")
+    ada.then("bob's 'C' arrived", "receive", pushed(3, [4, "C"]), text="aBbcC12")
+    ada.then("the ack of '1' arrived", "ack", 4, sent=[4, [6, "2"]], text="aBbcC12")
+
+    ada.play(stage)
 
 
 @task("client")
 def test_after_a_cut_the_operation_in_flight_is_sent_again_with_its_id(stage):
-    sent = stage.probe(
-        PROBES,
-        "drive",
-        [
-            ["receive", {"type": "document", "revision": 4, "text": "xyz"}],
-            ["receive", {"type": "welcome"}],
-            ["edit", [3, "a"]],
-            ["edit", [4, "b"]],
-            ["cut"],
-            ["edit", [5, "c"]],
-            [
-                "receive",
-                {"type": "edit", "revision": 5, "author": "bob", "id": "b", "operation": [-3]},
-            ],
-            ["receive", {"type": "welcome"}],
-            ["ack", 6],
-        ],
-    )
+    ada = Script()
+    ada.then("the document arrived", "receive", document(4, "xyz"), text="xyz")
+    ada.then("the welcome arrived", "receive", WELCOME, text="xyz")
+    ada.then("ada wrote 'a'", "edit", [3, "a"], sent=[4, [3, "a"]], text="xyza")
+    ada.then("ada wrote 'b'", "edit", [4, "b"], text="xyzab")
+    ada.then("the connection ended", "cut", text="xyzab")
+    ada.then("ada wrote 'c'", "edit", [5, "c"], text="xyzabc")
+    ada.then("bob's edit, which she missed, arrived", "receive", pushed(5, [-3]), text="abc")
+    ada.then("the second welcome arrived", "receive", WELCOME, sent=[5, ["a"]], text="abc")
+    ada.then("the ack of 'a' arrived", "ack", 6, sent=[6, [1, "bc"]], text="abc")
 
-    wanted = [[4, [3, "a"]], [5, ["a"]], [6, [1, "bc"]]]
-    expect(equal(sent["sent"], wanted), f"these revisions and operations: {wanted}", sent["sent"])
-    met = sent["ids"][0] == sent["ids"][1] != sent["ids"][2]
-    expect(met, "the first id twice, then a new one", sent["ids"])
+    ids = ada.play(stage)
+
+    expect(ids[0] == ids[1] != ids[2], "the first id twice, then a new one", ids)
 
 
 @task("client")

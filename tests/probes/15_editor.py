@@ -264,19 +264,26 @@ def compose_many(seed: int, count: int) -> str:
 
 
 def drive(steps: list) -> dict:
-    """Take a client through these steps. Returns the edits that it sent, and its text."""
+    """Take a client through steps, up to the first that doesn't do what it should.
+
+    A step is what happens, the edits that the client sends then, and its text after it. Returns
+    the edits that were sent and the text for each step, and the ids of the edits.
+    """
     sent: list[dict] = []
     one = client.Client(sent.append)
-
-    def edits() -> list[dict]:
-        return [request for request in sent if request["type"] == "edit"]
-
-    for name, *args in steps:
+    outcomes, ids = [], []
+    for (name, *args), *wanted in steps:
+        sent.clear()
         if name == "ack":
-            one.receive({"type": "ack", "id": edits()[-1]["id"], "revision": args[0]})
+            one.receive({"type": "ack", "id": ids[-1], "revision": args[0]})
         elif name == "cut":
             one.disconnected()
         else:
             getattr(one, name)(*args)
-    pairs = [[request["revision"], request["operation"]] for request in edits()]
-    return {"sent": pairs, "ids": [request["id"] for request in edits()], "text": one.text}
+        edits = [request for request in sent if request["type"] == "edit"]
+        ids += [request["id"] for request in edits]
+        pairs = [[request["revision"], request["operation"]] for request in edits]
+        outcomes.append([pairs, one.text])
+        if outcomes[-1] != wanted:
+            break
+    return {"outcomes": outcomes, "ids": ids}
