@@ -24,6 +24,7 @@ PROBES = Path(__file__).parent / "probes" / "15_editor.py"
 PROTOCOL = ["editor.v1"]
 NEVER = 3600  # seconds between two pings
 LOG = 4  # edits that the server keeps at least
+REPLIES = ("ack", "document", "error", "pong")
 MOST = 1_000  # messages that a client receives while it waits for one
 SESSIONS = 200
 # A text, an operation for it, and the result. The second emoji has three code points.
@@ -161,8 +162,11 @@ class Writer:
         self.missed = self.until("welcome")
         self.text = next((m["text"] for m in self.missed if m["type"] == "document"), None)
 
-    def until(self, kind: str) -> list[dict]:
-        """Return what is received up to and without the next message of this type."""
+    def until(self, kind: str, request_id: object = None) -> list[dict]:
+        """Return what is received up to and without the next message of this type.
+
+        Raises Unmet at once if the request with this id gets another reply.
+        """
         found, deadline = [], time.monotonic() + 3 * SECONDS * PATIENCE
         while len(found) < MOST and time.monotonic() < deadline:
             event = self.socket.receive_json()
@@ -172,6 +176,10 @@ class Writer:
             if event["type"] == kind:
                 self.last = event
                 return found
+            answered = request_id is not None and event.get("id") == request_id
+            if answered and event["type"] in REPLIES:
+                wanted = f"the reply {kind} to {self.who}'s request {request_id!r}"
+                raise Unmet(wanted, shown(event))
             found.append(event)
         kinds = Counter(event["type"] for event in found)
         counts = ", ".join(f"{count:,} of the type {name}" for name, count in kinds.items())
@@ -181,7 +189,7 @@ class Writer:
     def ask(self, kind: str, reply: str, **fields: object) -> dict:
         """Send a request, and return its reply of this type."""
         self.socket.send(json.dumps({"type": kind, **fields}))
-        self.before = self.until(reply)
+        self.before = self.until(reply, fields["id"])
         return self.last
 
     def edit(self, edit_id: str, revision: int, operation: list) -> int:
@@ -545,6 +553,9 @@ def test_the_server_moves_a_caret_to_its_newest_revision(stage, server):
 
     bob.socket.send(json.dumps({"type": "caret", "revision": 1, "start": 1, "end": 3}))
 
+    bob.ask("ping", "pong", id="b1")
+    errors = [event for event in bob.before if event["type"] == "error"]
+    expect(errors == [], "no error in reply to bob's caret", errors)
     ada.until("caret")
     here = [ada.last.get(name) for name in ("author", "revision", "start", "end")]
     expect(here == ["bob", 2, 3, 5], "bob's caret from 3 to 5 at revision 2", ada.last)
