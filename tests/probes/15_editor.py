@@ -181,11 +181,11 @@ def converge(first: int, count: int) -> list:
 
 
 def call(function: str, *args: object) -> object:
-    """Call a function of ot.py. Returns "Misfit" if it raises that."""
+    """Call a function of ot.py. Returns "Misfit raised" if it raises Misfit."""
     try:
         return getattr(ot, function)(*args)
     except ot.Misfit:
-        return "Misfit"
+        return "Misfit raised"
 
 
 def fail_once(method: str) -> None:
