@@ -8,6 +8,7 @@ seed decides everything, in one process: see tests/probes/15_editor.py.
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def in_python(got: object) -> str:
 
 
 @pytest.fixture
+def call(stage) -> Callable:
+    """Calls functions of the learner's ot.py, all in one process."""
+    return partial(stage.child().probe, PROBES, "call")
+
+
+@pytest.fixture
 def server(stage) -> Server:
     """The learner's app."""
     return stage.serve(HEARTBEAT=NEVER, LOG=LOG)
@@ -60,18 +67,14 @@ def server(stage) -> Server:
 
 
 @task("apply", "An operation changes the text that it was made for, and no other")
-def test_an_operation_is_applied_to_code_points(stage):
-    call = partial(stage.probe, PROBES, "call")
-
+def test_an_operation_is_applied_to_code_points(call):
     for text, operation, wanted in CHANGES:
         got = call("apply", text, operation)
         expect(got == wanted, f"{wanted!r} from apply({text!r}, {operation})", in_python(got))
 
 
 @task("apply")
-def test_an_operation_for_a_text_of_another_length_is_refused(stage):
-    call = partial(stage.probe, PROBES, "call")
-
+def test_an_operation_for_a_text_of_another_length_is_refused(call):
     for text, operation in [
         ("abc", [2]),
         ("abc", [4]),
@@ -91,7 +94,7 @@ def test_an_operation_for_a_text_of_another_length_is_refused(stage):
 
 
 @task("compose", "Two operations in a row become one", needs="apply")
-def test_the_composed_operation_does_what_both_do(stage):
+def test_the_composed_operation_does_what_both_do(call):
     for first, second, wanted in [
         (["hi"], [2, "!"], ["hi!"]),
         (["hi"], [1, -1], ["h"]),
@@ -102,7 +105,7 @@ def test_the_composed_operation_does_what_both_do(stage):
         ([1, -1, 1], [1, "x", 1], [1, "x", -1, 1]),
         ([], [], []),
     ]:
-        got = stage.probe(PROBES, "call", "compose", first, second)
+        got = call("compose", first, second)
         expect(equal(got, wanted), f"{wanted} from compose({first}, {second})", in_python(got))
 
 
@@ -114,9 +117,9 @@ def test_random_operations_are_composed(stage):
 
 
 @task("compose")
-def test_operations_that_do_not_fit_are_not_composed(stage):
+def test_operations_that_do_not_fit_are_not_composed(call):
     for first, second in [([3], [2]), ([2], [3]), (["x"], []), ([-1], [1]), ([], [-1])]:
-        got = stage.probe(PROBES, "call", "compose", first, second)
+        got = call("compose", first, second)
         expect(got == MISFIT, f"Misfit raised by compose({first}, {second})", in_python(got))
 
 
@@ -124,7 +127,7 @@ def test_operations_that_do_not_fit_are_not_composed(stage):
 
 
 @task("transform", "Two operations made at the same time fit after each other", 3, needs="apply")
-def test_two_operations_that_cross_are_transformed(stage):
+def test_two_operations_that_cross_are_transformed(call):
     for first, second, wanted in [
         ([1, "X", 2], [3, "Y"], [[1, "X", 3], [4, "Y"]]),
         ([3, "Y"], [1, "X", 2], [[4, "Y"], [1, "X", 3]]),
@@ -135,7 +138,7 @@ def test_two_operations_that_cross_are_transformed(stage):
         ([1, "X", 2], [-3], [["X"], [-1, 1, -2]]),
         ([], ["Y"], [[1], ["Y"]]),
     ]:
-        got = stage.probe(PROBES, "call", "transform", first, second)
+        got = call("transform", first, second)
         says = f"{wanted} from transform({first}, {second})"
         expect(equal(got, wanted), says, in_python(got))
 
@@ -150,9 +153,9 @@ def test_both_orders_of_random_operations_result_in_one_text(stage):
 
 
 @task("transform")
-def test_operations_for_different_lengths_are_not_transformed(stage):
+def test_operations_for_different_lengths_are_not_transformed(call):
     for first, second in [([3], [2]), ([2], [3]), (["x"], [1]), ([-1], []), ([], [-1])]:
-        got = stage.probe(PROBES, "call", "transform", first, second)
+        got = call("transform", first, second)
         expect(got == MISFIT, f"Misfit raised by transform({first}, {second})", in_python(got))
 
 
@@ -532,7 +535,7 @@ def test_many_sessions_with_delays_and_cuts_converge(stage):
 
 
 @task("carets", "A caret stays at its place in the text")
-def test_a_position_moves_with_the_text(stage):
+def test_a_position_moves_with_the_text(call):
     for position, operation, wanted in [
         (3, ["ab", 5], 5),
         (3, [3, "ab", 2], 3),
@@ -548,7 +551,7 @@ def test_a_position_moves_with_the_text(stage):
         (3, ["x", 1, -1, "y", 3], 4),
         (5, [-1, 1, -1, 1, -1], 2),
     ]:
-        got = stage.probe(PROBES, "call", "moved", position, operation)
+        got = call("moved", position, operation)
         expect(equal(got, wanted), f"{wanted} from moved({position}, {operation})", in_python(got))
 
 

@@ -233,33 +233,43 @@ def is_canonical(operation: list) -> bool:
 
 
 def transform_many(seed: int, count: int) -> str:
-    """Transform random pairs. Returns what went wrong first, or ""."""
+    """Transform random pairs. Returns the shortest sentence on one that went wrong, or ""."""
     dice = random.Random(seed)
-    for _ in range(count):
-        text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
-        first, second = drawn(dice, len(text)), drawn(dice, len(text))
-        new_first, new_second = ot.transform(list(first), list(second))
-        one = applied(applied(text, first), new_second)
-        other = applied(applied(text, second), new_first)
-        if one != other:
-            return f"transform({first}, {second}) on {text!r}: {one!r} and {other!r}"
-        if not is_canonical(new_first) or not is_canonical(new_second):
-            return f"transform({first}, {second}) isn't canonical: {new_first}, {new_second}"
+    faults = (transform_fault(dice) for _ in range(count))
+    return min(filter(None, faults), key=len, default="")
+
+
+def transform_fault(dice: random.Random) -> str:
+    """Transform a random pair. Returns what went wrong, or ""."""
+    text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
+    first, second = drawn(dice, len(text)), drawn(dice, len(text))
+    new_first, new_second = ot.transform(list(first), list(second))
+    one = applied(applied(text, first), new_second)
+    other = applied(applied(text, second), new_first)
+    if one != other:
+        return f"transform({first}, {second}) on {text!r}: {one!r} and {other!r}"
+    if not is_canonical(new_first) or not is_canonical(new_second):
+        return f"transform({first}, {second}) isn't canonical: {new_first}, {new_second}"
     return ""
 
 
 def compose_many(seed: int, count: int) -> str:
-    """Compose random pairs. Returns what went wrong first, or ""."""
+    """Compose random pairs. Returns the shortest sentence on one that went wrong, or ""."""
     dice = random.Random(seed)
-    for _ in range(count):
-        text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
-        first = drawn(dice, len(text))
-        between = applied(text, first)
-        second = drawn(dice, len(between))
-        both = ot.compose(list(first), list(second))
-        wanted = applied(between, second)
-        if applied(text, both) != wanted or not is_canonical(both):
-            return f"compose({first}, {second}) returned {both}; {text!r} should be {wanted!r}"
+    faults = (compose_fault(dice) for _ in range(count))
+    return min(filter(None, faults), key=len, default="")
+
+
+def compose_fault(dice: random.Random) -> str:
+    """Compose a random pair. Returns what went wrong, or ""."""
+    text = "".join(dice.choice(LETTERS) for _ in range(dice.randint(0, 6)))
+    first = drawn(dice, len(text))
+    between = applied(text, first)
+    second = drawn(dice, len(between))
+    both = ot.compose(list(first), list(second))
+    wanted = applied(between, second)
+    if applied(text, both) != wanted or not is_canonical(both):
+        return f"compose({first}, {second}) returned {both}; {text!r} should be {wanted!r}"
     return ""
 
 
