@@ -55,7 +55,7 @@ def page_of(person: Client, room: str, **query: int) -> dict:
 # create
 
 
-@task("create", "A post returns 201 with the message and its address", points=2)
+@task("create", "A post returns 201 with the message and its URL", points=2)
 def test_a_post_returns_201_with_the_message_and_its_location(stage, ada):
     for room in (stage.name(), "-" + stage.name() + "-"):
         text, before = stage.text(), datetime.now(UTC)
@@ -122,7 +122,7 @@ def test_other_fields_of_the_body_are_ignored(stage, ada):
 # read
 
 
-@task("read", "A message is read at its address", points=2, needs="create")
+@task("read", "A message is read at its URL", points=2, needs="create")
 def test_the_location_leads_to_the_message_however_many_there_are(stage, ada):
     path = f"/rooms/{stage.name()}/messages"
     texts = [" <b>ü🦦</b>\n".ljust(1900), *(stage.text() for _ in range(279))]
@@ -275,7 +275,7 @@ def test_a_message_that_is_posted_later_is_found_from_the_last_cursor(stage, ada
 # refuse
 
 
-@task("refuse", "Bad input is refused with a problem document", points=3, needs=("create", "list"))
+@task("refuse", "Bad input is rejected with a problem document", points=3, needs=("create", "list"))
 def test_a_post_that_is_not_a_message_is_400_and_stores_nothing(stage, ada):
     before = post(ada, stage.name(), "before")
     path = f"/rooms/{before['room']}/messages"

@@ -365,7 +365,7 @@ def board(stage) -> ScriptedBoard:
     return stage.use(ScriptedBoard(stage))
 
 
-@task("client", "The client long-polls, and pauses if there is no news", points=2)
+@task("client", "The client long-polls, and pauses without new messages", points=2)
 def test_each_message_is_printed_once_as_soon_as_the_board_has_it(stage, board):
     for _ in range(201):
         board.post()

@@ -294,7 +294,7 @@ def test_frames_that_another_library_encodes_are_decoded(stage, codec):
 # check
 
 
-@task("check", "Invalid frames are refused with 1002 or 1009", points=2, needs="decode")
+@task("check", "Invalid frames are rejected with 1002 or 1009", points=2, needs="decode")
 def test_reserved_bits_are_refused(codec):
     for opcode in OPCODES:
         for bits in range(1, 8):

@@ -424,7 +424,7 @@ def test_nothing_follows_a_close_frame_that_replies_to_the_client(stage):
 # refuse
 
 
-@task("refuse", "A request without a valid name is refused", points=1, needs="greet")
+@task("refuse", "A request without a valid name is rejected", points=1, needs="greet")
 def test_a_request_without_a_valid_name_gets_400(stage):
     ada = stage.serve().client("ada")
     for query in (

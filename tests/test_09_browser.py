@@ -57,7 +57,7 @@ def test_the_scheme_and_the_host_are_those_of_the_page(room):
 # states
 
 
-@task("states", "It shows its state, and sends only while it is open", points=2, needs="connect")
+@task("states", "The page shows its state, and sends only while open", points=2, needs="connect")
 def test_a_text_written_while_connecting_is_not_sent_and_stays_in_the_field(room):
     text, other = room.stage.text(), room.stage.text()
     room.probe("hold_handshakes")
@@ -136,7 +136,7 @@ def test_the_close_of_an_old_websocket_is_ignored(room):
 # receive
 
 
-@task("receive", "It listens once on each connection", points=1, needs="states")
+@task("receive", "The page listens once on each connection", points=1, needs="states")
 def test_each_message_is_received_once_on_every_connection(room):
     tab, welcome = room.enter(), {**WELCOME, "room": room.name}
 
@@ -157,7 +157,7 @@ def test_each_message_is_received_once_on_every_connection(room):
 # render
 
 
-@task("render", "It shows messages as text, in order, each once", points=2, needs="receive")
+@task("render", "The page shows messages as text, in order, each once", points=2, needs="receive")
 def test_authors_and_texts_are_shown_as_text_character_by_character(room):
     said = [("eve", text) for text in HOSTILE] + [(text, "hello") for text in HOSTILE]
     tab = room.enter()
@@ -205,7 +205,7 @@ def test_rows_are_in_the_order_of_their_ids_each_id_once(room):
 # send
 
 
-@task("send", "It shows a draft until its ack arrives", points=2, needs="render")
+@task("send", "The page shows a draft until its ack arrives", points=2, needs="render")
 def test_enter_and_the_button_send_any_text_that_is_not_blank(room):
     tab, texts = room.enter(), [room.stage.text(), "<b>two</b>  & more"]
 
@@ -336,7 +336,7 @@ def test_an_error_about_no_draft_changes_none_and_raises_nothing(room):
 # history
 
 
-@task("history", "It loads older messages on request", points=2, needs="render")
+@task("history", "The page loads older messages on request", points=2, needs="render")
 def test_each_press_of_the_button_loads_one_older_page(room):
     some = [("bob", f"number {number}") for number in range(PAGE + 10)]
     kept = room.keep(*some)
@@ -398,7 +398,7 @@ def test_the_message_that_the_user_reads_stays_in_its_position_when_a_page_arriv
 # presence
 
 
-@task("presence", "It lists the room's members", points=1, needs="receive")
+@task("presence", "The page lists the room's members", points=1, needs="receive")
 def test_members_are_listed_as_the_server_names_them(room):
     tab, strange = room.enter(), "<b>Bo</b> &lt; co "
     many = [f"guest {number}" for number in range(40)]
@@ -419,7 +419,7 @@ def test_members_are_listed_as_the_server_names_them(room):
 # reach
 
 
-@task("reach", "Screen readers and keyboards can use it", points=1, needs=("send", "history"))
+@task("reach", "The page works with screen readers and keyboards", points=1, needs=("send", "history"))
 def test_a_screen_reader_announces_each_new_message_and_no_history(room):
     room.keep(("eve", "an old story"), *[("eve", "another story")] * PAGE)
     tab, text = room.enter(before=LISTEN), room.stage.text()
@@ -488,7 +488,7 @@ def test_axe_reports_no_violation(room):
 # leave
 
 
-@task("leave", "It leaves the room, and reconnects when Back shows it", points=1, needs="receive")
+@task("leave", "The page leaves the room, and reconnects after Back", points=1, needs="receive")
 def test_closing_the_tab_closes_with_1001(room):
     tab = room.enter()
 

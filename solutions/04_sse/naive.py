@@ -20,7 +20,7 @@ def say() -> dict:
 
 @app.get("/events")
 def events() -> Response:
-    """Stream everything that is posted to the client, as events."""
+    """Send every post to the client, as a stream of events."""
     texts: queue.Queue = queue.Queue()
     queues.append(texts)
 

@@ -268,7 +268,7 @@ $("again").addEventListener("click", connect);
 
 // --8<-- [start:leave] If the event is `persisted`, close `socket` on `pagehide`, and call `connect()` on `pageshow`.
 addEventListener("pagehide", (event) => {
-  if (event.persisted) socket.close(1000); // A page in the cache isn't in the room.
+  if (event.persisted) socket.close(1000); // Leave the room while the page is in the cache.
 });
 addEventListener("pageshow", (event) => {
   if (event.persisted) connect();
