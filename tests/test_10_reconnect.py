@@ -455,7 +455,7 @@ def test_what_a_resumed_client_receives_matches_asyncapi_yaml(stage, server):
 # backoff
 
 
-@task("backoff", "It retries with exponential backoff and full jitter", points=2)
+@task("backoff", "The client retries with exponential backoff and full jitter", points=2)
 def test_the_longest_delay_doubles_from_1_second_to_30(page):
     page.chance(0.75)
     page.call("open")
@@ -516,7 +516,7 @@ def test_the_seconds_in_the_reason_of_1012_and_1013_replace_the_delay(page):
 # codes
 
 
-@task("codes", "It stops or retries by the close code", points=2, needs="backoff")
+@task("codes", "The close code determines whether the client retries", points=2, needs="backoff")
 def test_it_stops_after_a_code_that_a_retry_cant_help(page):
     slow = f"{SLEPT}, for the third time: you are too slow."
     codes = [1000, 1008, 4000, 4401, 4403, 4406, 4499, 4999]
@@ -592,7 +592,7 @@ def test_a_change_of_state_is_reported_once_in_words(page):
 # watchdog
 
 
-@task("watchdog", "It notices a dead connection by itself", points=2, needs="backoff")
+@task("watchdog", "The client detects a dead connection by itself", points=2, needs="backoff")
 def test_it_sends_a_ping_after_30_seconds_without_a_message(page):
     page.enter()
 
@@ -803,7 +803,7 @@ def test_close_leaves_no_timer_and_no_websocket(page):
 # outbox
 
 
-@task("outbox", "It sends each post until it has a reply", points=3)
+@task("outbox", "The client resends each post until a reply arrives", points=3)
 def test_a_post_is_sent_at_once_while_the_connection_is_open(page):
     page.enter()
     texts = [page.stage.text(), "twice", "twice", "  <b>& blanks  "]
@@ -1021,7 +1021,7 @@ def test_a_post_that_is_too_large_fails_though_the_close_frame_was_lost(page):
 # once
 
 
-@task("once", "It loses no message and doubles none", points=3, needs=("watchdog", "outbox"))
+@task("once", "The client neither loses nor duplicates a message", points=3, needs=("watchdog", "outbox"))
 def test_it_resumes_after_the_last_message_that_arrived(page):
     page.call("open")
     page.lose(1006)

@@ -57,7 +57,7 @@ def board(stage) -> "Board":
 # author
 
 
-@task("author", "The login says who the author is", points=2)
+@task("author", "The login determines the author", points=2)
 def test_the_author_of_a_rest_post_is_the_user_who_has_logged_in(board):
     text = board.stage.text()
 
@@ -201,7 +201,7 @@ def test_a_page_of_another_port_of_the_same_host_cannot_connect(stage):
 # refuse
 
 
-@task("refuse", "A refusal says why, before the upgrade", points=2, needs="author")
+@task("refuse", "A handshake is rejected with 401 or 403", points=2, needs="author")
 def test_without_a_valid_login_a_handshake_is_refused_with_401(board):
     ada, bob = board.log_in("ada"), board.program("bob")
     session, token = ada.secret, bob.secret
@@ -270,7 +270,7 @@ def test_the_access_address_gives_the_same_answer_as_the_handshake(board):
 # rights
 
 
-@task("rights", "A role decides what a user may do", points=2, needs=("author", "refuse"))
+@task("rights", "A role determines what a user may do", points=2, needs=("author", "refuse"))
 def test_a_role_decides_what_a_user_may_do_over_rest(board):
     users = {name: board.log_in(name) for name in ("ada", "bob", "eve", "zoe")}
     message = users["ada"].request("POST", board.messages, {"text": "first"}).json(201)
@@ -843,7 +843,7 @@ def test_a_logout_that_failed_is_not_reported_as_done(stage):
 # secret
 
 
-@task("secret", "No secret is logged, and no answer tells a user's name", points=2, needs="ticket")
+@task("secret", "No secret is logged, and no response reveals a user name", points=2, needs="ticket")
 def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(board):
     for send in (board.ask_for_token, board.send_form):
         answers = [send("ada", "wrong"), send("nobody", board.passwords["ada"])]

@@ -192,7 +192,7 @@ def test_the_reply_to_a_close_frame_is_sent_before_the_connection_ends(board):
 # queue
 
 
-@task("queue", "A bounded queue for each client", points=1, needs="writer")
+@task("queue", "Each client has a bounded queue", points=1, needs="writer")
 def test_acks_pushes_and_pongs_keep_their_order(board):
     board.probe("watch")
     ada = board.join("ada")
@@ -449,7 +449,7 @@ def test_resuming_waits_for_the_client_and_not_for_the_room(stage):
 
 @task(
     "latest",
-    "Only the newest presence waits, and who is back soon has not left",
+    "Only the newest presence is queued, and quick reconnects aren't reported",
     points=2,
     needs="queue",
 )
@@ -845,7 +845,7 @@ def test_a_page_of_messages_that_is_refused_for_its_rate_is_requested_again(stag
 # caps
 
 
-@task("caps", "Each user and each address has a number of connections", points=2, needs="writer")
+@task("caps", "Connections are limited per user and IP address", points=2, needs="writer")
 def test_connections_above_a_cap_are_refused_before_the_upgrade(stage):
     for limits, refused, status in (
         ({"MAX_PER_USER": 2}, "ada", 429),
@@ -942,7 +942,7 @@ FAR_AWAY = {
 
 def too_fast(request_id: str, seconds: float) -> dict:
     """Return the error for a request that comes too fast."""
-    words = {"code": "rate", "detail": "You send too many requests."}
+    words = {"code": "rate", "detail": "You are sending too many requests."}
     return {"type": "error", "id": request_id, **words, "retry_after": seconds}
 
 

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
 RETRY_AFTER = 5  # seconds after which a refused client may try again
-TOO_FAST = "You send too many requests."
+TOO_FAST = "You are sending too many requests."
 LIMITS = {
     "QUEUE_BYTES": 8 * 2**20,  # that may wait for a client
     "QUEUE_FRAMES": 1_000,  # that may wait for a client

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
 RETRY_AFTER = 5  # seconds after which a refused client may try again
-TOO_FAST = "You send too many requests."
+TOO_FAST = "You are sending too many requests."
 LIMITS = {
     "QUEUE_BYTES": 8 * 2**20,  # that may wait for a client
     "QUEUE_FRAMES": 1_000,  # that may wait for a client
@@ -113,7 +113,7 @@ class Caps:
         # --8<-- [start:caps-leave] Subtract the connection. Leave no entry that is 0.
         with self._lock:
             self._open.subtract(self._keys(user, address))
-            self._open = +self._open  # without those that are 0
+            self._open = +self._open  # Remove the entries that are 0.
         # --8<-- [end:caps-leave]
 
     def _keys(self, user: str, address: str) -> list[str]:

@@ -260,10 +260,10 @@ $("logout").addEventListener("click", () => {
 async function logOut() {
   connection.close();
   connection.empty();
-  storage()?.clear(); // The outboxes of other rooms are here, too.
+  storage()?.clear(); // This also removes the outboxes of other rooms.
   const { ok, status } = await fetch("/logout", { method: "POST" });
-  if (!ok && status !== 401) throw new Error(`The logout got ${status}.`);
-  location.replace("/login"); // The button Back doesn't lead here again.
+  if (!ok && status !== 401) throw new Error(`The logout failed with ${status}.`);
+  location.replace("/login"); // The Back button doesn't return to this page.
 }
 
 // A page that was hidden or offline may have missed that its connection was lost.

@@ -255,10 +255,10 @@ async function logOut() {
   // --8<-- [start:reason-logout] Close the connection, empty its outbox and `storage()`, post to `/logout`, then go to `/login` unless that failed.
   connection.close();
   connection.empty();
-  storage()?.clear(); // The outboxes of other rooms are here, too.
+  storage()?.clear(); // This also removes the outboxes of other rooms.
   const { ok, status } = await fetch("/logout", { method: "POST" });
-  if (!ok && status !== 401) throw new Error(`The logout got ${status}.`);
-  location.replace("/login"); // The button Back doesn't lead here again.
+  if (!ok && status !== 401) throw new Error(`The logout failed with ${status}.`);
+  location.replace("/login"); // The Back button doesn't return to this page.
   // --8<-- [end:reason-logout]
 }
 
