@@ -552,13 +552,13 @@ def test_a_handshake_is_played_by_keyboard(page):
 
     figure.get_by_label("What happens").focus()
     page.keyboard.press("ArrowDown")
-    assert "The server refuses with 400: the request must have Upgrade" in verdict.inner_text()
+    assert "The server rejects the handshake with 400: the request must have Upgrade" in verdict.inner_text()
 
     figure.get_by_label("What happens").select_option("everything is correct")
     figure.get_by_label("Subprotocols").focus()
     page.keyboard.press("End")
     page.keyboard.type("x")
-    assert "the browser refuses: the server chose none of the subprotocols" in verdict.inner_text()
+    assert "the browser rejects the response: the server chose none of the subprotocols" in verdict.inner_text()
 
     figure.get_by_label("The response").fill("HTTP/1.1 200 OK")
     assert "the status is 200" in verdict.inner_text()
@@ -773,7 +773,7 @@ def test_a_close_is_played_by_keyboard(page):
     figure.get_by_label("Code", exact=True).focus()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("1006")
-    assert "Nothing is sent: the library refuses: 1006" in verdict.inner_text()
+    assert "Nothing is sent: the library rejects it: 1006" in verdict.inner_text()
 
     figure.get_by_label("What happens").focus()
     page.keyboard.press("End")
@@ -1202,7 +1202,7 @@ def test_two_operations_are_stepped_by_keyboard(page):
         "the black cat saw us",
     ]
     figure.get_by_role("button", name="Back").press("Enter")
-    assert "would refuse it" in verdict.inner_text()
+    assert "would reject it" in verdict.inner_text()
 
     how.select_option("yes")
     figure.get_by_label("Bob changes it to").fill("the <b>cat sat")

@@ -28,7 +28,7 @@
   function refusal({ who, code, reason }) {
     if (who === "page" && code !== null && code !== 1000 && !(code >= 3000 && code <= 4999))
       return `close(${code}) throws InvalidAccessError: a page may send only 1000 or 3000 to 4999`;
-    if (code !== null && !maySend(code)) return `the library refuses: ${code} is ${meaning(code)}`;
+    if (code !== null && !maySend(code)) return `the library rejects it: ${code} is ${meaning(code)}`;
     if (size(reason) > 123) return `a reason can have at most 123 bytes, and this one has ${size(reason)}`;
     return "";
   }

@@ -175,7 +175,7 @@
     /** Returns a sentence about a state, and whether something is wrong. */
     judge(at, now, typed, first, second, transformed) {
       const { ada, server, bob } = now.texts, equal = ada === server && bob === server;
-      const wrong = transformed || now.fits || at < 4 ? "" : ` The operation covers ${total(now.operation)} characters, but the text has ${size(now.before)}: lesson 15's apply() would refuse it.`;
+      const wrong = transformed || now.fits || at < 4 ? "" : ` The operation covers ${total(now.operation)} characters, but the text has ${size(now.before)}: lesson 15's apply() would reject it.`;
       if (at === 0) return ["The two clients and the server have the same text, revision 1."];
       if (at === 1) return ["Ada sees her change at once. The server hasn't received it yet."];
       if (at === 2) return ["Both operations are for revision 1. Neither client knows of the other operation."];

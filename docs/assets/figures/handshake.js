@@ -147,8 +147,8 @@ Sec-WebSocket-Protocol: board.v1`;
     judge() {
       const request = this.request.value, { status, why } = answer(request, this.server);
       const no = refusal(request, this.answer.value), [key = ""] = parse(request).values("Sec-WebSocket-Key");
-      if (status !== 101) this.say(`The server refuses with ${status}: ${why}. The page gets 1006 without a reason.`, true);
-      else if (no) this.say(`The server accepts, but the browser refuses: ${no}. The page gets 1006 without a reason.`, true);
+      if (status !== 101) this.say(`The server rejects the handshake with ${status}: ${why}. The page gets 1006 without a reason.`, true);
+      else if (no) this.say(`The server accepts, but the browser rejects the response: ${no}. The page gets 1006 without a reason.`, true);
       else this.say("Open. From now on both sides send frames instead of HTTP.");
       const digest = sha1(latin(key + GUID));
       const code = (text) => make("td", { class: "code" }, text);
