@@ -1,12 +1,11 @@
 """A failure as a card: the wire, what was expected, what came, where, and one next step."""
 
-import contextlib
 from pathlib import Path
 
 from course.grading.expect import Unmet
 from course.grading.stage import Stage
 from course.lesson.lessons import ROOT
-from course.lesson.regions import COMMENTS, MarkerError, Region, regions, todos
+from course.lesson.regions import COMMENTS, asked
 from course.report import Card, WireLine
 
 
@@ -77,14 +76,14 @@ def _is_given(place: dict, folder: Path) -> bool:
     # A SyntaxError has no function. What causes it may be another line.
     if path.suffix not in COMMENTS or not place["function"]:
         return False
-    if any(region.first <= place["line"] <= region.last for region in _regions(path)):
+    if any(region.first <= place["line"] <= region.last for region in asked(path)):
         return False
     solution = ROOT / "solutions" / folder.name / place["file"]
-    asked = _regions(solution)
+    theirs = asked(solution)
     return place["source"] in {
         line.strip()
         for number, line in enumerate(_lines(solution), 1)
-        if not any(region.first <= number <= region.last for region in asked)
+        if not any(region.first <= number <= region.last for region in theirs)
     }
 
 
@@ -93,15 +92,6 @@ def _lines(path: Path) -> list[str]:
         return path.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return []
-
-
-def _regions(path: Path) -> list[Region]:
-    """Return the regions of a file, a learner's or a solution's, that the learner is to write."""
-    with contextlib.suppress(OSError, ValueError, MarkerError):
-        text = path.read_text("utf-8")
-        marked = [region for region in regions(text, path.suffix) if region.sentence]
-        return marked or todos(text, path.suffix)
-    return []
 
 
 def _printed(stage: Stage) -> list[tuple[str, str]]:

@@ -103,11 +103,12 @@ class Grader:
         seed = random.randrange(10**6)
         job = Job(lesson.slug, lesson.lesson, pictures=pictures(lesson.root))
 
-        def grade(tasks: tuple[str, ...]) -> LessonResult:
-            return engine.grade([replace(job, tasks=tasks)], seed, on_event)[0]
+        def grade(tasks: tuple[str, ...], to_first_failure: bool = False) -> LessonResult:
+            part = replace(job, tasks=tasks, to_first_failure=to_first_failure)
+            return engine.grade([part], seed, on_event)[0]
 
         with contextlib.suppress(Cancelled):
-            at = grade((first,)) if first else None
+            at = grade((first,), to_first_failure=True) if first else None
             others = tuple(task.id for task in lesson.tasks if task.id != first)
             if at and at.passed:
                 result = _joined(at, grade(others), lesson) if others else at

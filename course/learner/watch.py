@@ -13,6 +13,7 @@ from rich.console import Console
 
 from course.learner import hints, keyboard, keys, site
 from course.learner import reset as starters
+from course.learner.edits import Edits
 from course.learner.grader import Broken, Checked, Grader, Judged, Put
 from course.learner.paint import WIDE, Painter
 from course.learner.refusal import Refusal
@@ -55,6 +56,7 @@ class Watch:
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._run_number = 0
         self._began = 0.0
+        self._edits = Edits(view.lesson)
         self._unkept: LessonResult | None = None
         self._site: site.Site | None = None
         self._going = True
@@ -92,7 +94,7 @@ class Watch:
             case Key(name):
                 self._press(name)
             case Saved():
-                self._check()
+                self._check(self._edits.task())
             case Judged(run, result) if run == self._run_number:
                 view.results[result.id] = result
                 view.fresh.add(result.id)
@@ -103,11 +105,13 @@ class Watch:
             case Broken(error):
                 raise error
 
-    def _check(self) -> None:
+    def _check(self, edited: str = "") -> None:
+        """Grade the lesson, and first the task edited, or else the one whose card is shown."""
         self._run_number += 1
         self._began = time.monotonic()
-        at = self.view.task
-        self._grader.check(self.view.lesson, at.id if at else "", self._run_number)
+        shown = self.view.task
+        first = edited or (shown.id if shown else "")
+        self._grader.check(self.view.lesson, first, self._run_number)
         self.view.checking, self.view.fresh = True, set()
 
     def _checked(self, result: LessonResult) -> None:
@@ -189,6 +193,7 @@ class Watch:
     def _turn_to(self, lesson: Lesson) -> None:
         old = self.view
         self.view = View(old.lessons, old.progress, lesson, tasks=lesson.tasks)
+        self._edits = Edits(lesson)
         self._check()
 
     def _list(self) -> None:
@@ -232,6 +237,7 @@ class Watch:
         lesson = self.view.lesson
         self.view.notice = " ".join(starters.reset(lesson))
         self._saves.turn_to(lesson.lesson)  # A reset doesn't count as a save.
+        self._edits = Edits(lesson)
         self._check()
 
     def _docs(self) -> None:

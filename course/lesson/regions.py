@@ -16,10 +16,12 @@ In the starter:
 A region without a sentence only names code: the starter has its body without the markers.
 """
 
+import contextlib
 import re
 import textwrap
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 _HASH, _SLASHES, _STARS, _HTML = ("#", ""), ("//", ""), ("/*", "*/"), ("<!--", "-->")
 
@@ -141,6 +143,18 @@ def todos(text: str, suffix: str, file: str = "") -> list[Region]:
     found = [(start, ends[name]) for name, start in starts.items() if name in ends]
     found = [_region(start, end, lines, file) for start, end in found if start.line < end.line]
     return sorted(found, key=lambda region: region.first)
+
+
+def asked(path: Path) -> list[Region]:
+    """Return the regions of a file, a learner's or a solution's, that the learner is to write.
+
+    There are none in a file that can't be read.
+    """
+    with contextlib.suppress(OSError, ValueError, MarkerError):
+        text = path.read_text("utf-8")
+        marked = [region for region in regions(text, path.suffix) if region.sentence]
+        return marked or todos(text, path.suffix)
+    return []
 
 
 def restore(text: str, starter_text: str, suffix: str, name: str, file: str = "") -> str:
