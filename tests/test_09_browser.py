@@ -419,7 +419,9 @@ def test_members_are_listed_as_the_server_names_them(room):
 # reach
 
 
-@task("reach", "The page works with screen readers and keyboards", points=1, needs=("send", "history"))
+@task(
+    "reach", "The page works with screen readers and keyboards", points=1, needs=("send", "history")
+)
 def test_a_screen_reader_announces_each_new_message_and_no_history(room):
     room.keep(("eve", "an old story"), *[("eve", "another story")] * PAGE)
     tab, text = room.enter(before=LISTEN), room.stage.text()

@@ -1048,7 +1048,12 @@ def test_a_post_that_is_too_large_fails_though_the_close_frame_was_lost(page):
 # once
 
 
-@task("once", "The client neither loses nor duplicates a message", points=3, needs=("watchdog", "outbox"))
+@task(
+    "once",
+    "The client neither loses nor duplicates a message",
+    points=3,
+    needs=("watchdog", "outbox"),
+)
 def test_it_resumes_after_the_last_message_that_arrived(page):
     page.call("open")
     page.lose(1006)

@@ -5,6 +5,7 @@ hashed with few rounds here. If an order matters, a probe holds one thread until
 """
 
 import json
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlencode
@@ -104,6 +105,15 @@ def test_with_an_authorization_header_the_cookie_does_not_count(board):
         headers = {"Authorization": value}
         answer = ada.request("POST", board.messages, {"text": "x"}, headers)
         answer.expect_status(401, f"Only a Bearer token counts in Authorization: {value}")
+
+
+@task("author")
+def test_a_secret_of_one_kind_is_not_valid_as_the_other(board):
+    ada, bob = board.log_in("ada"), board.program("bob")
+
+    for proof in ({"Authorization": f"Bearer {ada.secret}"}, {"Cookie": f"login={bob.secret}"}):
+        answer = board.request("GET", board.messages, None, proof)
+        answer.expect_status(401, "A session is for the cookie, and a token for Authorization.")
 
 
 @task("author")
@@ -440,6 +450,17 @@ def test_a_ticket_is_not_valid_after_its_login_has_ended(board):
     # Neither a cookie nor a token is a ticket, and a valid cookie doesn't make up for a bad one.
     expect_challenge(board.handshake({}, f"?ticket={ada.secret}"))
     expect_challenge(board.handshake({**ada.cookie, "Origin": OWN}, "?ticket=x"))
+
+
+@task("ticket")
+def test_a_ticket_is_not_valid_after_its_login_has_expired(board):
+    ada = board.log_in("ada")
+
+    board.probe("pass_time", 12 * 3600 - 10.0)
+    ticket = ada.ticket()
+    board.probe("pass_time", 15.0)
+
+    expect_challenge(board.handshake({}, f"?ticket={ticket}"))
 
 
 @task("ticket")
@@ -843,7 +864,9 @@ def test_a_logout_that_failed_is_not_reported_as_done(stage):
 # secret
 
 
-@task("secret", "No secret is logged, and no response reveals a user name", points=2, needs="ticket")
+@task(
+    "secret", "No secret is logged, and no response reveals a user name", points=2, needs="ticket"
+)
 def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(board):
     for send in (board.ask_for_token, board.send_form):
         answers = [send("ada", "wrong"), send("nobody", board.passwords["ada"])]
@@ -891,7 +914,7 @@ def test_logins_that_succeed_are_not_limited(board):
 def test_the_log_has_the_requests_but_no_secret(board):
     board.probe("log_requests")
     ada, bob = board.log_in("ada"), board.program("bob")
-    tickets = [bob.ticket() for _ in range(5)]
+    tickets = [bob.ticket() for _ in range(6)]
     secrets = [ada.secret, bob.secret, *tickets, *board.passwords.values(), "hunter2"]
 
     board.handshake({}, f"?ticket={tickets[0]}").expect_status(101)
@@ -902,15 +925,24 @@ def test_the_log_has_the_requests_but_no_secret(board):
     board.request("GET", f"/nowhere?x=%C2%A0&ticket={tickets[4]}").expect_status(404)
     board.ask_for_token("ada", "hunter2").expect_status(401)
     board.send_form("ada", "hunter2").expect_status(401)
+    line = broken_request(board, f"GET /nowhere?ticket={tickets[5]} and more HTTP/1.1")
+    expect(b" 400 " in line, "400 to a request line that isn't valid", line)
     ada.request("GET", f"{board.messages}?after=0&limit=1").json()
 
     found = board.wait_for_log("messages")
     leaked = [secret for secret in secrets if secret in found]
     lines = [line for line in found.splitlines() if any(secret in line for secret in leaked)]
     expect(not leaked, "no secret in the log", lines[:2])
-    for path, status in ((f"/board/{board.room}", "401"), ("/nowhere", "404")):
-        logged = any(path in line and status in line for line in found.splitlines())
-        expect(logged, f"a line with {path} and {status} in the log", found[-500:])
+    expect("limit=1" not in found, "no query in the log", found[-500:])
+    for method, path, status in (
+        ("GET", f"/board/{board.room}", "401"),
+        ("GET", "/nowhere", "404"),
+        ("POST", "/tokens", "401"),
+        ("GET", board.messages, "200"),
+    ):
+        said = f"{method} {path} HTTP/1.1"
+        logged = any(said in line and status in line for line in found.splitlines())
+        expect(logged, f'a line with "{said}" and {status} in the log', found[-500:])
 
 
 @task("secret")
@@ -1006,8 +1038,15 @@ def expect_challenge(answer: Answer) -> None:
     """Expect a 401 that says how to authenticate."""
     answer.expect_problem(401)
     challenge = answer.headers.get("WWW-Authenticate", "")
-    met = challenge.split()[:1] == ["Bearer"]
-    expect(met, "WWW-Authenticate: Bearer, with a realm", challenge or "no WWW-Authenticate")
+    met = re.match(r'Bearer (.*, *)?realm="?board"?( *,|$)', challenge)
+    expect(met, 'WWW-Authenticate: Bearer realm="board"', challenge or "no WWW-Authenticate")
+
+
+def broken_request(board: "Board", line: str) -> bytes:
+    """Send a request line, and return the first line of the answer."""
+    with socket.create_connection(board.server.host.split(":"), timeout=LONG) as client:
+        client.sendall(f"{line}\r\n\r\n".encode())
+        return client.makefile("rb").readline()
 
 
 def expect_end(guest: Guest, code: int) -> None:
