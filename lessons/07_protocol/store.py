@@ -86,7 +86,7 @@ class Store:
         """Store a message. Return it with its id, one above the last, and the time.
 
         With a `request_id`, a message is stored once: if the author has used the id before, the
-        message from then is returned. Raises Conflict if its room or text differ.
+        message that was stored then is returned. Raises Conflict if its room or text differ.
         """
         with self._turn(), self._db:  # On exit it commits, or rolls back after an exception.
             self._db.execute("BEGIN IMMEDIATE")  # No other process writes until the commit.

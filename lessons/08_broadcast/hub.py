@@ -20,7 +20,7 @@ class LockedSocket:
     def send(self, data: bytes) -> int:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         with self._lock:
-            self._sock.sendall(data)  # The socket's own `send` may write only a part.
+            self._sock.sendall(data)  # The socket's own `send` may write only part of the data.
         return len(data)
 
     def __getattr__(self, name: str) -> object:

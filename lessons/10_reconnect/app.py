@@ -58,7 +58,7 @@ def hub() -> Hub:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse an invalid handshake with 400 or 426, and an invalid `author` or `after` with 400."""
+    """Reject an invalid handshake with 400 or 426, and an invalid `author` or `after` with 400."""
     check_handshake(request)
     cursor()
     author = request.args.get("author", "")
@@ -69,7 +69,7 @@ def let_in() -> None:
 
 @sock.route("/board/<room:room>", bp=board)
 def talk(ws: Server, room: str) -> None:
-    """Serve one client until it disconnects. The heartbeat watches it from begin to end."""
+    """Serve one client until it disconnects. The heartbeat watches it from start to end."""
     connection = Connection(ws, request.args["author"])
     heartbeat = current_app.extensions["heartbeat"]
     heartbeat.watch(connection)  # A replay and even a close frame can block.
@@ -81,7 +81,7 @@ def talk(ws: Server, room: str) -> None:
 
 @guarded
 def serve(ws: Server, room: str, connection: Connection) -> None:
-    """Reply to the client's requests, and let it leave its room at the end."""
+    """Reply to the client's requests, and remove it from its room at the end."""
     try:
         converse(ws, connection, Session(store(), room, connection.author))
     finally:

@@ -1,4 +1,4 @@
-"""Refuse a request that isn't a valid WebSocket handshake, with 400 or 426 as in lesson 5."""
+"""Reject a request that isn't a valid WebSocket handshake, with 400 or 426 as in lesson 5."""
 
 import base64
 
@@ -11,7 +11,7 @@ VERSION = "13"  # of the protocol (RFC 6455, section 4.1)
 class UpgradeRequired(HTTPException):
     """426: the client must use another version of the protocol.
 
-    RFC 6455, section 4.4, and RFC 9110, section 15.5.22, say which headers it has.
+    RFC 6455, section 4.4, and RFC 9110, section 15.5.22, define its headers.
     """
 
     code = 426
@@ -24,7 +24,7 @@ class UpgradeRequired(HTTPException):
 
 
 def check_handshake(request: Request) -> None:
-    """Raise BadRequest or UpgradeRequired unless it is a handshake (RFC 6455, section 4.2.1)."""
+    """Raise BadRequest or UpgradeRequired if it isn't valid (RFC 6455, section 4.2.1)."""
     version = request.headers.get("Sec-WebSocket-Version", "")
     needed = {
         "the method GET": request.method == "GET",

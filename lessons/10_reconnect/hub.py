@@ -13,7 +13,7 @@ from wsproto.events import Ping
 from closing import GONE, send
 from store import Store
 
-PIECE = 16_384  # bytes: a client that reads slowly takes one at a time, and isn't cut off
+PIECE = 16_384  # bytes: a slow client that still receives pieces isn't disconnected
 
 
 class LockedSocket:
@@ -27,7 +27,7 @@ class LockedSocket:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         with self._lock:
             for start in range(0, len(data), PIECE):
-                # The socket's own `send` may write only a part.
+                # The socket's own `send` may write only part of the data.
                 self._sock.sendall(data[start : start + PIECE])
                 self.writes += 1
         return len(data)
@@ -54,7 +54,7 @@ class Connection:
 
     @property
     def writes(self) -> int:
-        """How many times something was written to the client."""
+        """The number of writes to the client."""
         return self.ws.sock.writes
 
     def ping(self) -> bool:
@@ -67,7 +67,7 @@ class Connection:
         # END(heartbeat-ping)
 
     def cut(self) -> None:
-        """End the connection at once, without a close frame, also for threads that use it."""
+        """End the connection at once, without a close frame, for all threads that use it."""
         # TODO(heartbeat-cut): Shut `self.ws.sock` down, unless it is closed.
         ...
         # END(heartbeat-cut)

@@ -1,4 +1,4 @@
-"""Send a client that reconnects what it has missed, and then what is live."""
+"""Send the messages that a client has missed, and then the live messages."""
 
 import json
 
@@ -8,15 +8,15 @@ from hub import Connection, Hub
 from inputs import MAX_ID, whole_number
 from protocol import Session
 
-PAGE = 50  # messages that are read at once
+PAGE = 50  # messages that are read from the store at once
 
 
 def cursor() -> int | None:
-    """Return the id of the newest message that the client has, or None if it gave no `after`.
+    """Return the id of the newest message that the client has, or None without `after`.
 
     Raises BadRequest if `after` isn't an id.
     """
-    # TODO(resume-cursor): Return None or a `whole_number()` of the query.
+    # TODO(resume-cursor): Return None, or the `whole_number()` of `after`.
     ...
     # END(resume-cursor)
 
@@ -33,7 +33,7 @@ def resume(hub: Hub, connection: Connection, session: Session, after: int, most:
     def greet(resumed: bool) -> None:
         hub.join(room, connection, lambda: {**session.welcome(), "resumed": resumed})
 
-    # TODO(resume): Send what is missing, and `greet(True)`, or `greet(False)` only.
+    # TODO(resume): Send the missing messages, then `greet(True)`, or only `greet(False)`.
     ...
     # END(resume)
 

@@ -58,7 +58,7 @@ def authenticate() -> Login | None:
 def password_matches(name: str, password: str) -> bool:
     """Return whether this is the user's password. The work is the same if there is no such user."""
     hashed = accounts().password_hash(name)
-    # TODO(secret): If there is no such user, check the `decoy` instead, for the same work.
+    # TODO(secret): If there is no such user, check the password against the `decoy`.
     ...
     # END(secret)
     return check_password_hash(hashed, password)
@@ -69,7 +69,7 @@ def check_origin(required: bool = True) -> None:
 
     Programs send no Origin (RFC 6454, section 7.3). It may be missing if it isn't `required`.
     """
-    # TODO(origin): Raise Forbidden unless `ORIGINS` has it, or it may be missing.
+    # TODO(origin): Raise Forbidden unless the Origin is allowed, or missing and optional.
     ...
     # END(origin)
 
@@ -86,7 +86,7 @@ def unauthorized() -> Unauthorized:
 def require_login() -> Login:
     """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
     request.get_data()  # A body may arrive slowly, so read it before the checks.
-    # TODO(origin-rest): Check the Origin if a cookie may have sent an unsafe request.
+    # TODO(origin-rest): Check the Origin of an unsafe request without `Authorization`.
     ...
     # END(origin-rest)
     login = authenticate()
@@ -118,7 +118,7 @@ def issue(login: Login, room: str) -> str:
 
 def redeem(ticket: str, room: str) -> Login | None:
     """Return the login that the ticket was issued to, once. Return None if it isn't valid."""
-    # TODO(ticket-redeem): Use the ticket up. Return its login if room and time match.
+    # TODO(ticket-redeem): Delete the ticket. Return its login if the ticket is valid.
     ...
     # END(ticket-redeem)
 
@@ -128,7 +128,7 @@ def redeem(ticket: str, room: str) -> Login | None:
 
 def authorize(user: str, action: str, room: str) -> None:
     """Raise Forbidden unless the user's role in the room allows the action, at this moment."""
-    # TODO(rights): Raise Forbidden unless the role in the room has the action.
+    # TODO(rights): Raise Forbidden unless the user's role in the room allows the action.
     ...
     # END(rights)
 
@@ -145,20 +145,20 @@ def verdict(connection: Connection) -> tuple[int, str] | None:
 
 def end_login(login: Login) -> None:
     """Store that the login has ended. From then on nothing is pushed to its connections."""
-    # TODO(revoke-login): Store it and expel its connections, all in one turn.
+    # TODO(revoke-login): End the login and expel its connections, both in one turn.
     ...
     # END(revoke-login)
 
 
 def give_role(room: str, user: str, role: str | None) -> None:
     """Store the user's role in the room. Without one, end the user's connections to the room."""
-    # TODO(revoke-role): Store it and expel the user's connections, all in one turn.
+    # TODO(revoke-role): Store the role and expel the user's connections, both in one turn.
     ...
     # END(revoke-role)
 
 
 def expel(connections: Iterable[Connection]) -> None:
-    """Expel those of the connections that must end. Their handlers close them."""
+    """Expel the connections that must end. Their handlers close them."""
     for connection in connections:
         ending = verdict(connection)
         if ending:
@@ -173,30 +173,31 @@ class Doorkeeper(Heartbeat):
         self._app = app
 
     def connections(self) -> list[Connection]:
-        """Return all connections that are being served, also those that aren't in a room yet."""
+        """Return all connections that are being served, including those not in a room yet."""
         with self._lock:
             return list(self._watched)
 
     def start(self) -> None:
-        """Beat and check every so many seconds, in two threads.
+        """Call `beat()` and `check()` at regular intervals, in two threads.
 
-        A check may wait for the hub's turn, and its holder for a client that only a beat cuts off.
+        `check()` may wait for the hub's turn while the thread that holds it is blocked by a client.
+        Only `beat()` disconnects such a client.
         """
         super().start()
         repeat(self._seconds, self.check)
 
     def check(self) -> None:
-        """Check each connection: its session may have expired, or another process ended it."""
+        """Check each connection: its session may have expired, or been ended by another process."""
         # TODO(revoke-beat): Expel all connections that must end, within an app context.
         ...
         # END(revoke-beat)
 
 
 class WithoutQuery(logging.Filter):
-    """Removes the query of each request's address from the server's access log."""
+    """Remove the query of each request's URL from the server's access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and return True, so that it is logged."""
-        # TODO(secret-log): Remove from the texts in `record.args` what follows a `?`.
+        # TODO(secret-log): Remove the query from each `str` in `record.args`.
         ...
         # END(secret-log)

@@ -1,4 +1,4 @@
-"""The board over REST, for those who have logged in. It knows nothing about WebSockets."""
+"""The board over REST, for users who have logged in. It knows nothing about WebSockets."""
 
 from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from werkzeug.exceptions import NotFound
@@ -17,7 +17,7 @@ def store() -> Store:
 
 @rest.before_request
 def let_in() -> None:
-    """Refuse a request without a login, and one of a user who may not read the room."""
+    """Reject a request without a login, or from a user who may not read the room."""
     g.login = require_login()
     authorize(g.login.user, "read", request.view_args["room"])
 
@@ -27,7 +27,7 @@ def create(room: str) -> tuple[dict, int, dict]:
     """Store a message. Responds with 201 and the message's URL in `Location`."""
     authorize(g.login.user, "post", room)
     text = string(posted(), "text")
-    # TODO(author-rest): Set `message` to the stored text of the login's user.
+    # TODO(author-rest): Store the text with the login's user as author. Set `message`.
     ...
     # END(author-rest)
     location = url_for("rest.read", room=room, message_id=message["id"])

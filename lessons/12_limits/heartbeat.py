@@ -1,4 +1,4 @@
-"""Cut off the clients that are gone without a sign: TCP alone may never report them."""
+"""Disconnect clients that are gone. TCP alone may never report that a client is gone."""
 
 import logging
 import threading
@@ -9,13 +9,13 @@ from socket import SO_SNDBUF, SOL_SOCKET
 
 from hub import Connection
 
-SEND_BUFFER = 65_536  # bytes that the system may store for a client
+SEND_BUFFER = 65_536  # bytes that the operating system may buffer for a client
 
 log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """It pings every client at each beat, and cuts off those that didn't answer the last ping."""
+    """Ping every client at each beat, and disconnect those that didn't answer the last ping."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds  # between two beats
@@ -25,9 +25,9 @@ class Heartbeat:
         self._started = False
 
     def watch(self, connection: Connection) -> None:
-        """From now on, ping this connection. The first call starts the heartbeat."""
+        """Start to ping this connection. The first call starts the heartbeat."""
         with suppress(OSError):  # The client may have disconnected.
-            # Otherwise a ping could wait behind megabytes, which a slow client has yet to receive.
+            # Otherwise a ping could wait behind megabytes that a slow client hasn't received yet.
             connection.ws.sock.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
         with self._lock:
             self._watched.add(connection)
@@ -36,17 +36,17 @@ class Heartbeat:
                 self.start()
 
     def forget(self, connection: Connection) -> None:
-        """Ping this connection no more."""
+        """Stop pinging this connection."""
         with self._lock:
             self._watched.discard(connection)
 
     def start(self) -> None:
-        """Beat every so many seconds."""
+        """Call `beat()` at regular intervals."""
         repeat(self._seconds, self.beat)
 
     def beat(self) -> None:
-        """Ping each client. Cut off those that didn't answer the last ping, and those that nothing
-        could be written to since the last beat. This waits for no client.
+        """Ping each client. Disconnect those that didn't answer the last ping, and those to which
+        nothing could be written since the last beat. This never waits for a client.
         """
         with self._lock:
             watched = list(self._watched)
@@ -58,12 +58,12 @@ class Heartbeat:
             elif not connection.ping():
                 blocked[connection] = writes
                 if self._blocked.get(connection) == writes:
-                    connection.cut()  # Since the last beat, nothing could be written to it.
+                    connection.cut()  # Nothing could be written to it since the last beat.
         self._blocked = blocked
 
 
 def repeat(seconds: float, action: Callable[[], None]) -> None:
-    """Call the action every so many seconds, in a new thread. An error doesn't end the thread."""
+    """Call the action every `seconds`, in a new thread. An error doesn't end the thread."""
 
     def run() -> None:
         while True:

@@ -15,7 +15,7 @@ from writer import PING, TEXT, Outbox, QueuedSocket, Writer, encode
 
 
 class Connection:
-    """One client's WebSocket, its login and its room. What is sent to it waits in its outbox."""
+    """One client's WebSocket, its login and its room. What is sent is queued in its outbox."""
 
     def __init__(
         self, ws: Server, login: Login, room: str, writer: Writer, limits: tuple[int, int]
@@ -45,7 +45,7 @@ class Connection:
 
         Don't call it while you hold the hub's turn. Raises ConnectionClosed like `put`.
         """
-        # TODO(slow-send): Wait until a quarter of `outbox.max_bytes` waits, and `put()` it.
+        # TODO(slow-send): Wait until at most `max_bytes // 4` is queued, then `put()`.
         ...
         # END(slow-send)
 
@@ -59,11 +59,11 @@ class Connection:
 
     @property
     def writes(self) -> int:
-        """How many times something was written to the client."""
+        """The number of writes to the client."""
         return self.outbox.writes
 
     def ping(self) -> bool:
-        """Queue a ping unless something else waits before it. Returns whether it was queued.
+        """Queue a ping unless other frames are queued. Returns whether it was queued.
 
         It sets `ws.pong_received` to False. The library sets it to True when a pong arrives.
         """
@@ -74,7 +74,7 @@ class Connection:
         return True
 
     def cut(self) -> None:
-        """End the connection at once, without a close frame, also for threads that use it."""
+        """End the connection at once, without a close frame, for all threads that use it."""
         with suppress(OSError):
             self.outbox.sock.shutdown(socket.SHUT_RDWR)
 
@@ -84,7 +84,7 @@ class Room:
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
-        self.leaving: dict[str, float] = {}  # who has left, and until when they may be back
+        self.leaving: dict[str, float] = {}  # each member's deadline to reconnect
         self.timed = False  # A timer will call `settle()`.
         self.told: list[str] = []  # the members in the newest presence
 
@@ -94,7 +94,7 @@ class Room:
 
 
 def start_timer(seconds: float, action: Callable[[], None]) -> None:
-    """Call `action` in so many seconds."""
+    """Call `action` after `seconds`."""
     timer = threading.Timer(seconds, action)
     timer.daemon = True
     timer.start()
@@ -106,7 +106,7 @@ class Hub:
     def __init__(
         self,
         writer: Writer,
-        grace: float,  # seconds in which a member who comes back hasn't left
+        grace: float,  # seconds: a member who reconnects within them hasn't left
         clock: Callable[[], float] = time.monotonic,
         timer: Callable[[float, Callable[[], None]], None] = start_timer,
     ) -> None:
@@ -140,25 +140,25 @@ class Hub:
             self.leave(connection.room, connection)
 
     def leave(self, room: str, connection: Connection) -> None:
-        """Remove the connection if it is in the room. Its member may be back in time."""
+        """Remove the connection if it is in the room. Its member may reconnect in time."""
         with self.turn:
             here = self._rooms.get(room)
             if here is None or connection not in here.connections:
                 return
             here.connections.remove(connection)
-            # TODO(latest-leave): Note when the grace period ends. Call `start_timer()`.
+            # TODO(latest-leave): Add the author to `here.leaving`. Call `start_timer()`.
             ...
             # END(latest-leave)
 
     def start_timer(self, room: str, seconds: float) -> None:
-        """Call `settle()` in so many seconds, unless a timer of this room is running."""
+        """Call `settle()` after `seconds`, unless a timer of this room is running."""
         here = self._rooms[room]
         if not here.timed:
             here.timed = True
             self.timer(seconds, lambda: self.settle(room))
 
     def settle(self, room: str) -> None:
-        """Report the members who haven't come back in time as gone. The room's timer calls this."""
+        """Report that members haven't reconnected in time. The room's timer calls this."""
         with self.turn:
             here = self._rooms[room]
             here.timed = False
@@ -169,7 +169,7 @@ class Hub:
                 del self._rooms[room]
 
     def tell(self, room: str) -> None:
-        """Publish the members of the room unless the newest presence has the same."""
+        """Publish the members of the room if they differ from the newest presence."""
         here = self._rooms[room]
         members = here.members()
         if members != here.told:

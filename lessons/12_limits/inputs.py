@@ -1,4 +1,4 @@
-"""Validate what a request sends, and refuse bad input with a problem document."""
+"""Validate what a request sends, and reject bad input with a problem document."""
 
 import json
 import re

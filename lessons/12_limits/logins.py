@@ -1,4 +1,4 @@
-"""The addresses of logins: the login page, logout, API tokens, tickets, access and roles."""
+"""The routes for logins: the login page, logout, API tokens, tickets, access and roles."""
 
 import logging
 import re
@@ -35,13 +35,13 @@ from limits import caps
 
 ATTEMPTS, WINDOW = 10, 60.0  # failed logins within so many seconds, for a name or an address
 MAX_PASSWORD = 256  # characters
-PAGE = re.compile("/|/rooms/[a-z0-9-]{1,32}")  # where the login page may lead to
+PAGE = re.compile("/|/rooms/[a-z0-9-]{1,32}")  # the paths that the login may redirect to
 
 logins = Blueprint("logins", __name__, cli_group="accounts")
 
 
 def add_logins(app: Flask) -> None:
-    """Add the accounts, their addresses, and a log without secrets to the app."""
+    """Add the accounts, their routes, and a log without secrets to the app."""
     app.extensions["accounts"] = Accounts(app.config["DATABASE"], app.config["PASSWORD_METHOD"])
     app.extensions["throttle"] = Throttle()
     logging.getLogger("werkzeug").addFilter(WithoutQuery())
@@ -49,7 +49,7 @@ def add_logins(app: Flask) -> None:
 
 
 class Throttle:
-    """Counts failed logins for each name and each address, and refuses those that are too many."""
+    """Count failed logins for each name and IP address, and reject logins above a limit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +58,7 @@ class Throttle:
     def begin(self, *keys: str) -> float:
         """Count an attempt as failed, until it succeeds. Returns its time.
 
-        It counts before the password is checked, so that parallel attempts can't be too many.
+        It counts before the password is checked, so that parallel attempts can't exceed the limit.
         Raises TooManyRequests if one of the keys has failed too often.
         """
         with self._lock:
@@ -78,7 +78,7 @@ class Throttle:
             return now
 
     def succeed(self, begun: float, *keys: str) -> None:
-        """Count the attempt that began at this time no more."""
+        """Stop counting the attempt that started at this time."""
         with self._lock:
             for key in keys:
                 if begun in self._failed.get(key, ()):
@@ -97,13 +97,13 @@ def check_password(name: str, password: str) -> None:
 
 @logins.get("/login")
 def login_page() -> str:
-    """Return the login page. `next` is the page that it leads to."""
+    """Return the login page. `next` is the URL that the login redirects to."""
     return render_template("login.html", next=request.args.get("next", "/"))
 
 
 @logins.post("/login")
 def log_in() -> Response | tuple[str, int, list]:
-    """Begin a new session, and redirect to `next`. Show the login page again if that fails."""
+    """Start a new session, and redirect to `next`. Show the login page again if that fails."""
     check_origin()
     name, page = request.form.get("name", ""), request.form.get("next", "")
     try:
@@ -125,7 +125,7 @@ def attributes() -> dict:
 
     JavaScript can't read an HttpOnly cookie. SameSite=Lax keeps it from other sites' requests. A
     browser sends a Secure cookie only over HTTPS. The Origin shows whether the browser uses HTTPS,
-    also behind a proxy, which may use HTTP.
+    even behind a proxy that connects over HTTP.
     """
     secure = request.headers.get("Origin", "").startswith("https:")
     return {"httponly": True, "samesite": "Lax", "secure": secure}
@@ -162,7 +162,7 @@ def create_ticket() -> tuple[dict, int]:
 @logins.get("/rooms/<room:room>/access")
 def access(room: str) -> dict:
     """Respond as a handshake to the room would be: 401, 403, 429, 503, or the user's role."""
-    check_origin(required=False)  # A browser adds none to a GET request of our own pages.
+    check_origin(required=False)  # A browser adds no Origin to a GET request from our own pages.
     login = require_login()
     authorize(login.user, "read", room)
     caps().check(login.user, request.remote_addr)
@@ -171,7 +171,7 @@ def access(room: str) -> dict:
 
 @logins.put("/rooms/<room:room>/roles/<user>")
 def change_role(room: str, user: str) -> dict:
-    """Give a user a role in the room. Only a moderator may."""
+    """Give a user a role in the room. Only moderators may do this."""
     moderator(room)
     role = string(posted(), "role")
     if role not in ROLES:
@@ -184,7 +184,7 @@ def change_role(room: str, user: str) -> dict:
 
 @logins.delete("/rooms/<room:room>/roles/<user>")
 def take_role(room: str, user: str) -> tuple[str, int]:
-    """Ban a user from the room. Only a moderator may."""
+    """Ban a user from the room. Only moderators may do this."""
     moderator(room)
     give_role(room, user, None)
     return "", 204
@@ -216,7 +216,7 @@ def role(name: str, room: str, role: str) -> None:
 
 @logins.cli.command("demo")
 def demo() -> None:
-    """Add the users ada, bob and eve, with passwords that everyone knows. For experiments only."""
+    """Add the users ada, bob and eve, with publicly known passwords. For experiments only."""
     for name, role in zip(("ada", "bob", "eve"), reversed(ROLES), strict=True):
         if not accounts().password_hash(name):
             accounts().add_user(name, f"{name}-demo")

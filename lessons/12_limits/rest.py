@@ -1,4 +1,4 @@
-"""The board over REST, for those who have logged in. It knows nothing about WebSockets."""
+"""The board over REST, for users who have logged in. It knows nothing about WebSockets."""
 
 import math
 
@@ -20,7 +20,7 @@ def store() -> Store:
 
 @rest.before_request
 def let_in() -> None:
-    """Refuse a request without a login, and one of a user who may not read the room."""
+    """Reject a request without a login, or from a user who may not read the room."""
     g.login = require_login()
     authorize(g.login.user, "read", request.view_args["room"])
 

@@ -16,7 +16,7 @@ TRY_AGAIN_LATER = 1013  # a close code of IANA's registry
 MAX_UNREAD = 100  # messages of a client that its handler hasn't read
 RETRY_AFTER = 5  # seconds in which the clients that were too slow reconnect
 FOREVER = 1e6  # seconds: the heartbeat ends a silent connection long before
-LINGER = 10.0  # seconds that a client has to take what waits, and then to end its side
+LINGER = 10.0  # seconds that a client has to receive what is queued, and then to end its side
 SILENCE = 1.0  # seconds without a byte after which we don't wait for the client's end
 MOST_DROPPED = 16 * 2**20  # bytes that we read from a client after our close frame
 
@@ -56,7 +56,7 @@ def has_close(data: bytes) -> bool:
 
 
 class Outbox:
-    """What waits to be written to one client. The writer's lock protects it."""
+    """The frames that are queued for one client. The writer's lock protects it."""
 
     def __init__(self, sock: socket.socket, max_bytes: int, max_frames: int) -> None:
         # A duplicate can't be closed by another thread while the writer uses it.
@@ -74,10 +74,10 @@ class Outbox:
         self._enough = -1  # bytes
 
     def put(self, frame: bytes, latest: str | None = None) -> None:
-        """Add a frame, and never wait. `latest` is a name: the newest frame of this name counts."""
+        """Add a frame, and never wait. With `latest`, replace the queued frame of that name."""
         if self.ended:
             return
-        # TODO(latest): Remove the frame that waits under this name, if there is one.
+        # TODO(latest): Remove the queued frame of this name, if there is one.
         ...
         # END(latest)
         # TODO(queue): If the outbox isn't empty and the frame doesn't fit, `close()`.
@@ -91,14 +91,14 @@ class Outbox:
         if self.ended:
             return
         self.ending, self.ended = (code, reason), True
-        # TODO(slow): Drop what waits, except `rest`. Add a close frame instead.
+        # TODO(slow): Drop the frames in `waiting`, but keep `rest`. Add a close frame.
         ...
         # END(slow)
         self.wake()
 
     def take(self) -> memoryview:
-        """Return the bytes to send next: the rest of the last call, or all that waits."""
-        # TODO(writer-take): Return `rest`. If it is empty, first move all that waits to it.
+        """Return the bytes to send next: the rest of the last call, or all that is queued."""
+        # TODO(writer-take): Return `rest`. If it's empty, first move all frames to it.
         ...
         # END(writer-take)
 
@@ -110,13 +110,13 @@ class Outbox:
         self.wake()
 
     def drop(self) -> None:
-        """Forget all that waits, since the connection is broken."""
+        """Drop everything that is queued, because the connection is broken."""
         self.ended, self.size = True, 0
         self.waiting, self.rest = {}, memoryview(b"")
         self.wake()
 
     def emptied(self, size: int) -> threading.Event:
-        """Return an event that is set when at most `size` bytes wait. Only one thread may wait.
+        """Return an event that is set when at most `size` bytes are queued, for one waiting thread.
 
         Unless `size` is 0, the event is also set when nothing can be added any more.
         """
@@ -132,17 +132,17 @@ class Outbox:
 
 
 class QueuedSocket:
-    """The socket as simple-websocket sees it: what it sends waits in the outbox like the rest."""
+    """The socket that simple-websocket uses: what it sends is queued in the outbox."""
 
     def __init__(self, ws: Server, outbox: Outbox, writer: "Writer") -> None:
         self._sock, self._unread = ws.sock, ws.input_buffer
         self._outbox, self._writer = outbox, writer
 
     def recv(self, size: int) -> bytes:
-        """Return bytes of the client.
+        """Return bytes from the client.
 
-        The library reads on while the handler waits until the client has read its replies. If too
-        many messages are unread, close the connection. OSError then ends the library's thread.
+        The library keeps reading while the handler waits until the client has read its replies. If
+        too many messages are unread, close the connection. OSError then ends the library's thread.
         """
         if len(self._unread) > MAX_UNREAD:
             self._writer.close(self._outbox, POLICY_VIOLATION, "Read the replies to your requests.")
@@ -155,10 +155,10 @@ class QueuedSocket:
         return len(data)
 
     def shutdown(self, how: int) -> None:
-        """End the connection after all that waits was written, and the client has read it.
+        """End the connection after all that is queued has been written, and the client has read it.
 
-        If a socket is closed before all that arrived was read, TCP sends a reset. It can overtake
-        our close frame. Raises OSError if the connection is broken.
+        If a socket is closed before all received data was read, TCP sends a reset, which can
+        overtake our close frame. Raises OSError if the connection is broken.
         """
         self._writer.wait(self._outbox, 0, LINGER)
         sock = self._outbox.sock  # The library may have closed its own.
@@ -201,7 +201,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # It is never held during a call that may wait.
-        self._ready: dict[Outbox, None] = {}  # outboxes to look at, in order
+        self._ready: dict[Outbox, None] = {}  # outboxes to process, in order
         self._bell: socket.socket | None = None  # A byte wakes the thread. It starts when needed.
         self._asleep = False
 
@@ -212,7 +212,7 @@ class Writer:
         latest: str | None = None,
         last: bool = False,
     ) -> None:
-        """Add a frame to each of the outboxes, perhaps as the last. Never wait for a client."""
+        """Add a frame to each of the outboxes, perhaps as its last. Never wait for a client."""
         with self._lock:
             for outbox in outboxes:
                 outbox.put(frame, latest)
@@ -228,14 +228,14 @@ class Writer:
             self._look_at([outbox])
 
     def release(self, outbox: Outbox) -> None:
-        """Close the outbox's socket, and use it no more."""
+        """Close the outbox's socket, and stop using it."""
         with self._lock:
             outbox.drop()
             outbox.released = True
             self._look_at([outbox])
 
     def wait(self, outbox: Outbox, size: int, seconds: float | None = None) -> None:
-        """Wait as `Outbox.emptied` says, or for so many seconds."""
+        """Wait for the event of `Outbox.emptied`, for at most `seconds`."""
         with self._lock:
             emptied = outbox.emptied(size)
         emptied.wait(seconds)
@@ -252,7 +252,7 @@ class Writer:
     def _run(self, ear: socket.socket) -> None:
         selector = selectors.DefaultSelector()
         selector.register(ear, selectors.EVENT_READ)
-        full: set[Outbox] = set()  # those in the selector, whose sockets take nothing now
+        full: set[Outbox] = set()  # those in the selector, whose sockets have no room now
         while True:
             with self._lock:
                 ready, self._ready = self._ready, {}
@@ -273,7 +273,7 @@ class Writer:
                     full.add(outbox)
 
     def write(self, outbox: Outbox) -> bool:
-        """Send what waits for one client, in one call. Returns whether more waits."""
+        """Send what is queued for one client, in one call. Returns whether more is queued."""
         # TODO(writer): Send what `take()` returns once, and call `sent()`.
         ...
         # END(writer)

@@ -71,7 +71,7 @@ def let_in() -> None:
 
 @sock.route("/documents/<room:room>", bp=editor)
 def talk(ws: Server, room: str) -> None:
-    """Serve one client until it disconnects. The heartbeat watches it from begin to end."""
+    """Serve one client until it disconnects. The heartbeat watches it from start to end."""
     connection = Connection(ws, request.args["author"])
     heartbeat = current_app.extensions["heartbeat"]
     heartbeat.watch(connection)  # A replay and even a close frame can block.
@@ -83,7 +83,7 @@ def talk(ws: Server, room: str) -> None:
 
 @guarded
 def serve(ws: Server, room: str, connection: Connection) -> None:
-    """Reply to the client's requests, and let it leave its room at the end."""
+    """Reply to the client's requests, and remove it from its room at the end."""
     with hub().turn:
         document = current_app.extensions["documents"].get(room)
         client = next(current_app.extensions["clients"])

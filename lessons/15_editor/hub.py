@@ -23,7 +23,7 @@ class LockedSocket:
     def send(self, data: bytes) -> int:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         with self._lock:
-            self._sock.sendall(data)  # The socket's own `send` may write only a part.
+            self._sock.sendall(data)  # The socket's own `send` may write only part of the data.
             self.writes += 1
         return len(data)
 
@@ -49,7 +49,7 @@ class Connection:
 
     @property
     def writes(self) -> int:
-        """How many times something was written to the client."""
+        """The number of writes to the client."""
         return self.ws.sock.writes
 
     def ping(self) -> bool:
@@ -71,7 +71,7 @@ class Connection:
         return True
 
     def cut(self) -> None:
-        """End the connection at once, without a close frame, also for threads that use it."""
+        """End the connection at once, without a close frame, for all threads that use it."""
         with suppress(OSError):
             self.ws.sock.shutdown(socket.SHUT_RDWR)
 

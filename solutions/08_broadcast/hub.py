@@ -21,7 +21,7 @@ class LockedSocket:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         # --8<-- [start:threads-socket]
         with self._lock:
-            self._sock.sendall(data)  # The socket's own `send` may write only a part.
+            self._sock.sendall(data)  # The socket's own `send` may write only part of the data.
         return len(data)
         # --8<-- [end:threads-socket]
 

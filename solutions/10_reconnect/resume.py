@@ -1,4 +1,4 @@
-"""Send a client that reconnects what it has missed, and then what is live."""
+"""Send the messages that a client has missed, and then the live messages."""
 
 import json
 
@@ -8,15 +8,15 @@ from hub import Connection, Hub
 from inputs import MAX_ID, whole_number
 from protocol import Session
 
-PAGE = 50  # messages that are read at once
+PAGE = 50  # messages that are read from the store at once
 
 
 def cursor() -> int | None:
-    """Return the id of the newest message that the client has, or None if it gave no `after`.
+    """Return the id of the newest message that the client has, or None without `after`.
 
     Raises BadRequest if `after` isn't an id.
     """
-    # --8<-- [start:resume-cursor] Return None or a `whole_number()` of the query.
+    # --8<-- [start:resume-cursor] Return None, or the `whole_number()` of `after`.
     if "after" not in request.args:
         return None
     return whole_number("after", default=0, low=0, high=MAX_ID)
@@ -35,7 +35,7 @@ def resume(hub: Hub, connection: Connection, session: Session, after: int, most:
     def greet(resumed: bool) -> None:
         hub.join(room, connection, lambda: {**session.welcome(), "resumed": resumed})
 
-    # --8<-- [start:resume] Send what is missing, and `greet(True)`, or `greet(False)` only.
+    # --8<-- [start:resume] Send the missing messages, then `greet(True)`, or only `greet(False)`.
     if store.count(room, after, most + 1) > most or after > store.last_id(room):
         return greet(False)
     while True:
@@ -44,7 +44,7 @@ def resume(hub: Hub, connection: Connection, session: Session, after: int, most:
             if len(page) < PAGE:
                 push(connection, page)
                 return greet(True)
-        push(connection, page)  # A slow client may block this, and only this.
+        push(connection, page)  # A slow client can block only this call.
         after = page[-1]["id"]
     # --8<-- [end:resume]
 

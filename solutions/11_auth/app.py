@@ -61,7 +61,7 @@ def hub() -> Hub:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse an invalid handshake with 400 or 426, and a user who isn't let in with 401 or 403."""
+    """Reject an invalid handshake with 400 or 426, and an unauthorized user with 401 or 403."""
     check_handshake(request)
     cursor()
     g.login = admit(request.view_args["room"])
@@ -69,7 +69,7 @@ def let_in() -> None:
 
 @sock.route("/board/<room:room>", bp=board)
 def talk(ws: Server, room: str) -> None:
-    """Serve one client until it disconnects. The heartbeat watches it from begin to end."""
+    """Serve one client until it disconnects. The heartbeat watches it from start to end."""
     connection = Connection(ws, g.login, room)
     heartbeat = current_app.extensions["heartbeat"]
     heartbeat.watch(connection)  # A replay and even a close frame can block.
@@ -81,12 +81,12 @@ def talk(ws: Server, room: str) -> None:
 
 @guarded
 def serve(ws: Server, room: str, connection: Connection) -> None:
-    """Reply to the client's requests, and let it leave its room at the end."""
+    """Reply to the client's requests, and remove it from its room at the end."""
     try:
-        # --8<-- [start:revoke-late] Expel `connection` if it must end by now.
+        # --8<-- [start:revoke-late] Expel `connection` if it must already end.
         expel([connection])
         # --8<-- [end:revoke-late]
-        # --8<-- [start:author-socket] Converse in a Session whose author is the user of `g.login`.
+        # --8<-- [start:author-socket] Call `converse()` with a Session of the user of `g.login`.
         converse(ws, connection, Session(store(), room, g.login.user))
         # --8<-- [end:author-socket]
     finally:

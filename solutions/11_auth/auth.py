@@ -63,7 +63,7 @@ def authenticate() -> Login | None:
 def password_matches(name: str, password: str) -> bool:
     """Return whether this is the user's password. The work is the same if there is no such user."""
     hashed = accounts().password_hash(name)
-    # --8<-- [start:secret] If there is no such user, check the `decoy` instead, for the same work.
+    # --8<-- [start:secret] If there is no such user, check the password against the `decoy`.
     hashed = hashed or accounts().decoy
     # --8<-- [end:secret]
     return check_password_hash(hashed, password)
@@ -74,7 +74,7 @@ def check_origin(required: bool = True) -> None:
 
     Programs send no Origin (RFC 6454, section 7.3). It may be missing if it isn't `required`.
     """
-    # --8<-- [start:origin] Raise Forbidden unless `ORIGINS` has it, or it may be missing.
+    # --8<-- [start:origin] Raise Forbidden unless the Origin is allowed, or missing and optional.
     origin = request.headers.get("Origin")
     if origin is None and not required:
         return
@@ -95,7 +95,7 @@ def unauthorized() -> Unauthorized:
 def require_login() -> Login:
     """Return the login of a REST request. Raises Unauthorized, or Forbidden for another origin."""
     request.get_data()  # A body may arrive slowly, so read it before the checks.
-    # --8<-- [start:origin-rest] Check the Origin if a cookie may have sent an unsafe request.
+    # --8<-- [start:origin-rest] Check the Origin of an unsafe request without `Authorization`.
     if request.method not in SAFE and "Authorization" not in request.headers:
         check_origin()
     # --8<-- [end:origin-rest]
@@ -134,7 +134,7 @@ def issue(login: Login, room: str) -> str:
 
 def redeem(ticket: str, room: str) -> Login | None:
     """Return the login that the ticket was issued to, once. Return None if it isn't valid."""
-    # --8<-- [start:ticket-redeem] Use the ticket up. Return its login if room and time match.
+    # --8<-- [start:ticket-redeem] Delete the ticket. Return its login if the ticket is valid.
     with accounts().transaction() as db:
         row = db.execute("SELECT * FROM tickets WHERE hash = ?", (digest(ticket),)).fetchone()
         db.execute("DELETE FROM tickets WHERE hash = ?", (digest(ticket),))
@@ -149,7 +149,7 @@ def redeem(ticket: str, room: str) -> Login | None:
 
 def authorize(user: str, action: str, room: str) -> None:
     """Raise Forbidden unless the user's role in the room allows the action, at this moment."""
-    # --8<-- [start:rights] Raise Forbidden unless the role in the room has the action.
+    # --8<-- [start:rights] Raise Forbidden unless the user's role in the room allows the action.
     role = accounts().role(room, user)
     if action not in ALLOWED.get(role, ()):
         raise Forbidden(f"You are not allowed to {action} in room {room}.")
@@ -174,7 +174,7 @@ def verdict(connection: Connection) -> tuple[int, str] | None:
 
 def end_login(login: Login) -> None:
     """Store that the login has ended. From then on nothing is pushed to its connections."""
-    # --8<-- [start:revoke-login] Store it and expel its connections, all in one turn.
+    # --8<-- [start:revoke-login] End the login and expel its connections, both in one turn.
     with hub().turn:
         accounts().log_out(login)
         expel(c for c in connections() if c.login.hash == login.hash)
@@ -183,7 +183,7 @@ def end_login(login: Login) -> None:
 
 def give_role(room: str, user: str, role: str | None) -> None:
     """Store the user's role in the room. Without one, end the user's connections to the room."""
-    # --8<-- [start:revoke-role] Store it and expel the user's connections, all in one turn.
+    # --8<-- [start:revoke-role] Store the role and expel the user's connections, both in one turn.
     with hub().turn:
         accounts().set_role(room, user, role)
         expel(c for c in connections() if (c.room, c.login.user) == (room, user))
@@ -191,7 +191,7 @@ def give_role(room: str, user: str, role: str | None) -> None:
 
 
 def expel(connections: Iterable[Connection]) -> None:
-    """Expel those of the connections that must end. Their handlers close them."""
+    """Expel the connections that must end. Their handlers close them."""
     for connection in connections:
         ending = verdict(connection)
         if ending:
@@ -206,20 +206,21 @@ class Doorkeeper(Heartbeat):
         self._app = app
 
     def connections(self) -> list[Connection]:
-        """Return all connections that are being served, also those that aren't in a room yet."""
+        """Return all connections that are being served, including those not in a room yet."""
         with self._lock:
             return list(self._watched)
 
     def start(self) -> None:
-        """Beat and check every so many seconds, in two threads.
+        """Call `beat()` and `check()` at regular intervals, in two threads.
 
-        A check may wait for the hub's turn, and its holder for a client that only a beat cuts off.
+        `check()` may wait for the hub's turn while the thread that holds it is blocked by a client.
+        Only `beat()` disconnects such a client.
         """
         super().start()
         repeat(self._seconds, self.check)
 
     def check(self) -> None:
-        """Check each connection: its session may have expired, or another process ended it."""
+        """Check each connection: its session may have expired, or been ended by another process."""
         # --8<-- [start:revoke-beat] Expel all connections that must end, within an app context.
         with self._app.app_context():
             expel(self.connections())
@@ -227,11 +228,11 @@ class Doorkeeper(Heartbeat):
 
 
 class WithoutQuery(logging.Filter):
-    """Removes the query of each request's address from the server's access log."""
+    """Remove the query of each request's URL from the server's access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and return True, so that it is logged."""
-        # --8<-- [start:secret-log] Remove from the texts in `record.args` what follows a `?`.
+        # --8<-- [start:secret-log] Remove the query from each `str` in `record.args`.
         if isinstance(record.args, tuple):
             record.args = tuple(
                 re.sub(r"\?[^ ]*", "", arg) if isinstance(arg, str) else arg for arg in record.args

@@ -14,7 +14,7 @@ from accounts import Login
 from closing import GONE, send
 from store import Store
 
-PIECE = 16_384  # bytes: a client that reads slowly takes one at a time, and isn't cut off
+PIECE = 16_384  # bytes: a slow client that still receives pieces isn't disconnected
 
 
 class LockedSocket:
@@ -28,7 +28,7 @@ class LockedSocket:
         """Write the data, and return its length. Raises OSError if the connection is broken."""
         with self._lock:
             for start in range(0, len(data), PIECE):
-                # The socket's own `send` may write only a part.
+                # The socket's own `send` may write only part of the data.
                 self._sock.sendall(data[start : start + PIECE])
                 self.writes += 1
         return len(data)
@@ -50,7 +50,7 @@ class Connection:
         ws.sock = LockedSocket(ws.sock, self._lock)
 
     def send(self, text: str) -> None:
-        """Send one message. Raises ConnectionClosed if the client has disconnected or must."""
+        """Send one message. Raises ConnectionClosed if it has disconnected or must disconnect."""
         # The handler sends replies while other threads publish, and frames must not mix.
         with self._lock:
             if self.ending:  # It may have been set while this thread waited for the lock.
@@ -59,7 +59,7 @@ class Connection:
 
     @property
     def writes(self) -> int:
-        """How many times something was written to the client."""
+        """The number of writes to the client."""
         return self.ws.sock.writes
 
     def ping(self) -> bool:
@@ -81,7 +81,7 @@ class Connection:
         return True
 
     def cut(self) -> None:
-        """End the connection at once, without a close frame, also for threads that use it."""
+        """End the connection at once, without a close frame, for all threads that use it."""
         with suppress(OSError):
             self.ws.sock.shutdown(socket.SHUT_RDWR)
 

@@ -59,7 +59,7 @@ def new_secret() -> str:
 def digest(secret: str) -> str:
     """Return the hash by which a random secret is stored and looked up.
 
-    A fast hash is enough: nobody can guess 256 random bits. A password needs a slow one.
+    A fast hash is enough, because 256 random bits can't be guessed. A password needs a slow hash.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -74,7 +74,7 @@ class Accounts:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.executescript(SCHEMA)
-        self.decoy = generate_password_hash(new_secret(), method)  # the hash of no user's password
+        self.decoy = generate_password_hash(new_secret(), method)  # the hash of a random password
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -149,7 +149,7 @@ class Accounts:
         return row["role"] if row else None
 
     def set_role(self, room: str, user: str, role: str | None) -> None:
-        """Store the user's role in the room, one of ROLES. None takes the role away."""
+        """Store the user's role in the room, one of ROLES. None removes the role."""
         with self.transaction() as db:
             db.execute("DELETE FROM roles WHERE room = ? AND user = ?", (room, user))
             if role is not None:

@@ -167,7 +167,7 @@ def give_role(room: str, user: str, role: str | None) -> None:
 
 
 def expel(connections: Iterable[Connection]) -> None:
-    """Expel those of the connections that must end. Their handlers close them."""
+    """Expel the connections that must end. Their handlers close them."""
     for connection in connections:
         ending = verdict(connection)
         if ending:
@@ -182,26 +182,27 @@ class Doorkeeper(Heartbeat):
         self._app = app
 
     def connections(self) -> list[Connection]:
-        """Return all connections that are being served, also those that aren't in a room yet."""
+        """Return all connections that are being served, including those not in a room yet."""
         with self._lock:
             return list(self._watched)
 
     def start(self) -> None:
-        """Beat and check every so many seconds, in two threads.
+        """Call `beat()` and `check()` at regular intervals, in two threads.
 
-        A check may wait for the hub's turn, and its holder for a client that only a beat cuts off.
+        `check()` may wait for the hub's turn while the thread that holds it is blocked by a client.
+        Only `beat()` disconnects such a client.
         """
         super().start()
         repeat(self._seconds, self.check)
 
     def check(self) -> None:
-        """Check each connection: its session may have expired, or another process ended it."""
+        """Check each connection: its session may have expired, or been ended by another process."""
         with self._app.app_context():
             expel(self.connections())
 
 
 class WithoutQuery(logging.Filter):
-    """Removes the query of each request's address from the server's access log."""
+    """Remove the query of each request's URL from the server's access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and return True, so that it is logged."""

@@ -18,7 +18,7 @@ from resume import cursor, resume
 from writer import POLICY_VIOLATION, let_reads_wait
 
 MAX_MESSAGE = 65_536  # bytes
-MAX_REFUSED = 20  # requests in a row that are refused for their rate, before we close
+MAX_REFUSED = 20  # consecutive requests that exceed the rate, before we close
 MESSAGE_TOO_BIG = 1009  # a close code (RFC 6455, section 7.4.1)
 NOT_AGREED = 4406  # a close code of our own (RFC 6455, section 7.4.2)
 LOOK = 1.0  # seconds until a handler that waits for a message checks its connection
@@ -34,9 +34,9 @@ def hub() -> Hub:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse an invalid handshake with 400 or 426, and a user who isn't let in with 401 or 403.
+    """Reject an invalid handshake with 400 or 426, and an unauthorized user with 401 or 403.
 
-    Refuse a connection that is too many with 429 or 503.
+    Reject a connection above a limit with 429 or 503.
     """
     check_handshake(request)
     cursor()
@@ -48,14 +48,14 @@ def let_in() -> None:
 
 @board.teardown_request
 def let_out(error: BaseException | None) -> None:
-    """Count a connection no more, however its request has ended."""
+    """Stop counting a connection, however its request has ended."""
     if g.pop("counted", False):
         caps().leave(g.login.user, request.remote_addr)
 
 
 @sock.route("/board/<room:room>", bp=board)
 def talk(ws: Server, room: str) -> None:
-    """Serve one client until it disconnects. The heartbeat watches it from begin to end."""
+    """Serve one client until it disconnects. The heartbeat watches it from start to end."""
     limits = current_app.config["QUEUE_BYTES"], current_app.config["QUEUE_FRAMES"]
     connection = Connection(ws, g.login, room, hub().writer, limits)
     heartbeat = current_app.extensions["heartbeat"]
@@ -69,7 +69,7 @@ def talk(ws: Server, room: str) -> None:
 
 @guarded
 def serve(ws: Server, room: str, connection: Connection) -> None:
-    """Reply to the client's requests, and let it leave its room at the end."""
+    """Reply to the client's requests, and remove it from its room at the end."""
     session = Session(store(), room, connection.author, rates())
     try:
         expel([connection])

@@ -1,4 +1,4 @@
-"""Limit what each user may use: requests in a time, and connections."""
+"""Limit the rate of each user's requests, and the number of connections."""
 
 import math
 import threading
@@ -9,22 +9,22 @@ from collections.abc import Callable
 from flask import Flask, current_app
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
-RETRY_AFTER = 5  # seconds after which a refused client may try again
+RETRY_AFTER = 5  # seconds after which a rejected client may retry
 TOO_FAST = "You are sending too many requests."
 LIMITS = {
-    "QUEUE_BYTES": 8 * 2**20,  # that may wait for a client
-    "QUEUE_FRAMES": 1_000,  # that may wait for a client
-    "GRACE": 3.0,  # seconds in which a member who comes back hasn't left
-    "RATE": 10.0,  # requests a second of a user
-    "BURST": 60,  # requests of a user at once
+    "QUEUE_BYTES": 8 * 2**20,  # that may be queued for a client
+    "QUEUE_FRAMES": 1_000,  # that may be queued for a client
+    "GRACE": 3.0,  # seconds: a member who reconnects within them hasn't left
+    "RATE": 10.0,  # requests per second for each user
+    "BURST": 60,  # requests that a user may send at once
     "MAX_PER_USER": 10,  # connections
     "MAX_PER_ADDRESS": 100,  # connections
-    "MAX_CONNECTIONS": 400,  # in all, since each uses two of the 1,024 files that are usual
+    "MAX_CONNECTIONS": 400,  # in total: each uses two of the usual 1,024 file descriptors
 }
 
 
 def add_limits(app: Flask) -> None:
-    """Give the app its rates and caps, as its config says."""
+    """Give the app its rates and caps, according to its config."""
     config = app.config
     caps = Caps(config["MAX_PER_USER"], config["MAX_PER_ADDRESS"], config["MAX_CONNECTIONS"])
     app.extensions.update(rates=Rates(config["RATE"], config["BURST"]), caps=caps)
@@ -70,7 +70,7 @@ class Rates:
         return min(self.burst, tokens + (now - then) * self.rate)
 
     def _sweep(self, now: float) -> None:
-        """Forget the buckets that are full again, now and then."""
+        """From time to time, delete the buckets that are full again."""
         if now - self._swept >= self.burst / self.rate:
             self._swept = now
             for user in [user for user in self._buckets if self._tokens(user, now) == self.burst]:
@@ -83,7 +83,7 @@ def rounded_up(seconds: float) -> float:
 
 
 class Caps:
-    """How many connections are open: of each user, from each address, and in all."""
+    """The number of open connections: for each user, for each address, and in total."""
 
     def __init__(self, per_user: int, per_address: int, in_all: int) -> None:
         self.per_user, self.per_address, self.in_all = per_user, per_address, in_all
@@ -91,7 +91,7 @@ class Caps:
         self._open: Counter[str] = Counter()
 
     def check(self, user: str, address: str) -> None:
-        """Raise TooManyRequests or ServiceUnavailable if there are as many as allowed."""
+        """Raise TooManyRequests or ServiceUnavailable if a limit is reached."""
         counted, wait = self._open, {"retry_after": RETRY_AFTER}
         if counted[f"user {user}"] >= self.per_user:
             raise TooManyRequests("You have too many connections.", **wait)
@@ -101,7 +101,7 @@ class Caps:
             raise ServiceUnavailable("The server has too many connections.", **wait)
 
     def enter(self, user: str, address: str) -> None:
-        """Count a connection. Raises TooManyRequests or ServiceUnavailable if it is too many."""
+        """Count a connection. Raises TooManyRequests or ServiceUnavailable above a limit."""
         # --8<-- [start:caps] Check, and count the connection, with no other thread in between.
         with self._lock:
             self.check(user, address)
@@ -109,8 +109,8 @@ class Caps:
         # --8<-- [end:caps]
 
     def leave(self, user: str, address: str) -> None:
-        """Count a connection no more."""
-        # --8<-- [start:caps-leave] Subtract the connection. Leave no entry that is 0.
+        """Stop counting a connection."""
+        # --8<-- [start:caps-leave] Subtract the connection. Remove the entries that are 0.
         with self._lock:
             self._open.subtract(self._keys(user, address))
             self._open = +self._open  # Remove the entries that are 0.

@@ -38,7 +38,7 @@ class Session:
     room: str
     author: str
     rates: Rates
-    refused: int = 0  # requests in a row that came too fast
+    refused: int = 0  # consecutive requests that exceeded the rate
 
     def welcome(self) -> dict:
         """Return the first message that the server sends."""
@@ -83,7 +83,7 @@ def parsed(data: str | bytes) -> dict:
         raise Refused("bad_message", "A message must be text, not bytes.")
     try:
         request = json.loads(data, object_pairs_hook=unique, parse_constant=no_constant)
-        json.dumps(request, ensure_ascii=False).encode()  # An unpaired surrogate has no UTF-8.
+        json.dumps(request, ensure_ascii=False).encode()  # UTF-8 can't encode a lone surrogate.
     except (ValueError, RecursionError) as fault:
         raise Refused("bad_message", f"The message isn't valid JSON: {fault}") from None
     if not isinstance(request, dict):

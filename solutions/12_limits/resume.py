@@ -1,4 +1,4 @@
-"""Send a client that reconnects what it has missed, and then what is live."""
+"""Send the messages that a client has missed, and then the live messages."""
 
 import json
 
@@ -8,12 +8,12 @@ from hub import Connection, Hub
 from inputs import MAX_ID, whole_number
 from protocol import Session
 
-PAGE = 50  # messages that are read at once
+PAGE = 50  # messages that are read from the store at once
 FEW = 5  # With fewer messages, the last step can't fill the outbox.
 
 
 def cursor() -> int | None:
-    """Return the id of the newest message that the client has, or None if it gave no `after`.
+    """Return the id of the newest message that the client has, or None without `after`.
 
     Raises BadRequest if `after` isn't an id.
     """
@@ -44,7 +44,7 @@ def resume(hub: Hub, connection: Connection, session: Session, after: int, most:
                     connection.put(pushed(message))
                 return greet(True)
         for message in page:
-            connection.send(pushed(message))  # A slow client may block this, and only this.
+            connection.send(pushed(message))  # A slow client can block only this call.
         after = page[-1]["id"]
 
 

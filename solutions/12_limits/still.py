@@ -66,7 +66,7 @@ class Member:
                 self.last = time.monotonic()
 
     def post_for(self, seconds: float) -> None:
-        """Post for so long, each message when the last one has arrived."""
+        """Post for `seconds`, each message when the last one has arrived."""
         number, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
             if self.received == number:

@@ -30,5 +30,5 @@ def resume(hub: Hub, connection: Connection, session: Session, revision: int | N
             if not messages:
                 return hub.join(session.room, connection, session.welcome)
             revision = session.document.revision
-        for message in messages:  # A slow client may block this, and only this.
+        for message in messages:  # A slow client can block only this call.
             connection.send(json.dumps(message))

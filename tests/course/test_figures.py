@@ -552,13 +552,13 @@ def test_a_handshake_is_played_by_keyboard(page):
 
     figure.get_by_label("What happens").focus()
     page.keyboard.press("ArrowDown")
-    assert "The server rejects the handshake with 400: the request must have Upgrade" in verdict.inner_text()
+    assert "rejects the handshake with 400: the request must have Upgrade" in verdict.inner_text()
 
     figure.get_by_label("What happens").select_option("everything is correct")
     figure.get_by_label("Subprotocols").focus()
     page.keyboard.press("End")
     page.keyboard.type("x")
-    assert "the browser rejects the response: the server chose none of the subprotocols" in verdict.inner_text()
+    assert "rejects the response: the server chose none of the subprotocols" in verdict.inner_text()
 
     figure.get_by_label("The response").fill("HTTP/1.1 200 OK")
     assert "the status is 200" in verdict.inner_text()

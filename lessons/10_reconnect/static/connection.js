@@ -31,7 +31,7 @@ const WORDS = {
 
 export class Connection {
   /**
-   * `url(after)` returns the address; `after` is the cursor, or null. `storage` is like
+   * `url(after)` returns the URL; `after` is the cursor, or null. `storage` is like
    * `sessionStorage`, or null, and stores the outbox under `key`. `WebSocket`, `setTimeout`,
    * `clearTimeout`, `now` and `random` are the browser's, or a test's. The connection calls
    * `onState({state, words, code})` when its state changes, `onMessage(said)` for each object that
@@ -42,7 +42,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
-    this.due = null; // when something must have arrived after a ping; null while no ping waits
+    this.due = null; // when something must have arrived after a ping; null unless a ping is pending
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -169,7 +169,7 @@ export class Connection {
 
   // The watchdog
 
-  /** Start the time again: something has arrived, or an attempt has begun. */
+  /** Restart the timer: something has arrived, or an attempt has started. */
   watch() {
     this.due = null;
     this.plan(QUIET, () => this.check());
@@ -189,13 +189,13 @@ export class Connection {
 
   /** Check the connection, or retry now. The page calls this when it is visible or online again. */
   wake() {
-    // TODO(watchdog-wake): If the connection is open and no ping waits, check it. If it waits for a retry, connect now.
+    // TODO(watchdog-wake): If the connection is open and no ping is pending, check it. If it is waiting for a retry, connect now.
     // END(watchdog-wake)
   }
 
   // The outbox
 
-  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
+  /** Post a text: send it until it is acknowledged or rejected. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     // TODO(outbox): Add `post` to `posts`, save the outbox, and send the post if the connection is open.
@@ -205,7 +205,7 @@ export class Connection {
 
   /** Send all posts that have no reply, in the order in which they were written. */
   sendPosts() {
-    // TODO(outbox-send): Send each of `posts` that hasn't failed, with the id that it has.
+    // TODO(outbox-send): Send each of `posts` that hasn't failed, with its existing id.
     // END(outbox-send)
   }
 
@@ -215,7 +215,7 @@ export class Connection {
     // END(outbox-settle)
   }
 
-  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
+  /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
     // TODO(outbox-largest): If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
     // END(outbox-largest)
@@ -234,7 +234,7 @@ export class Connection {
 
   /** Store the outbox, so that it survives a reload of the page. */
   save() {
-    // TODO(outbox-save): Store `posts` under `key` as JSON. If `storage` raises an error, go on without it.
+    // TODO(outbox-save): Store `posts` under `key` as JSON. If `storage` throws an error, continue without it.
     // END(outbox-save)
     this.onOutbox(structuredClone(this.posts));
   }
@@ -242,7 +242,7 @@ export class Connection {
   /** Return the posts that were stored. */
   load() {
     let posts = [];
-    // TODO(outbox-load): Set `posts` to what is stored, without anything that isn't a valid post. Raise nothing.
+    // TODO(outbox-load): Set `posts` to the stored posts that are valid. Don't throw an error.
     // END(outbox-load)
     return posts;
   }

@@ -31,20 +31,20 @@ const WORDS = {
 
 export class Connection {
   /**
-   * `url(after)` returns the address; `after` is the cursor, or null. `storage` is like
+   * `url(after)` returns the URL; `after` is the cursor, or null. `storage` is like
    * `sessionStorage`, or null, and stores the outbox under `key`. `WebSocket`, `setTimeout`,
    * `clearTimeout`, `now` and `random` are the browser's, or a test's. The connection calls
    * `onState({state, words, code})` when its state changes, `onMessage(said)` for each object that
-   * the server sends, and `onOutbox(posts)` when the outbox changes. `access()` asks the server what
-   * it thinks of a handshake. It returns a promise of `{status, retryAfter}`, the latter in seconds.
-   * `user` is whose page it is: the connection stops if the server says that another has logged in.
+   * the server sends, and `onOutbox(posts)` when the outbox changes. `access()` asks the server how
+   * it would respond to a handshake. It returns a promise of `{status, retryAfter}`, the latter in seconds.
+   * `user` is the user who opened the page: the connection stops if the welcome names another user.
    */
   constructor(options) {
     Object.assign(this, options);
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
-    this.due = null; // when something must have arrived after a ping; null while no ping waits
+    this.due = null; // when something must have arrived after a ping; null unless a ping is pending
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -121,7 +121,7 @@ export class Connection {
     if (code === 1009) this.failLargest();
     if (code === 1006 && this.openedAt === null) return this.askWhy(wait);
     if (code === 1008 && reason === SLEPT) {
-      if (worked) wait = 0; // At once, but never twice in a row.
+      if (worked) wait = 0; // Retry at once, but never twice in a row.
     } else if (code === 1000 || code === 1008 || code >= 4000) {
       return this.stop(code, reason);
     }
@@ -147,7 +147,7 @@ export class Connection {
     this.access().then(({ status, retryAfter }) => decide(status, retryAfter), () => decide(0, 0));
   }
 
-  /** Stop, since the cookie is another user's now, who may have logged in in another tab. */
+  /** Stop, because the cookie now belongs to a user who has logged in from another tab. */
   refuseUser() {
     this.release().close(1000);
     this.stop(4401, "");
@@ -203,7 +203,7 @@ export class Connection {
 
   // The watchdog
 
-  /** Start the time again: something has arrived, or an attempt has begun. */
+  /** Restart the timer: something has arrived, or an attempt has started. */
   watch() {
     this.due = null;
     this.plan(QUIET, () => this.check());
@@ -233,7 +233,7 @@ export class Connection {
 
   // The outbox
 
-  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
+  /** Post a text: send it until it is acknowledged or rejected. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     this.posts.push(post);
@@ -258,7 +258,7 @@ export class Connection {
     this.save();
   }
 
-  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
+  /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
     if (this.openedAt === null) return;
     const [largest] = this.posts

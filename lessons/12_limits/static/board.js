@@ -11,7 +11,7 @@ const $ = (id) => document.getElementById(id);
 const author = document.body.dataset.user; // The server knows who has logged in.
 const room = location.pathname.split("/").pop();
 const drafts = new Map(); // the rows of the posts in the outbox, by id
-let paging = { before: NEWEST }; // the page of messages that is to arrive, or null
+let paging = { before: NEWEST }; // the page of messages that was requested, or null
 let missed = 0; // messages by other users that arrived before the welcome
 
 // The connection
@@ -25,7 +25,7 @@ const connection = new Connection({
   WebSocket,
   setTimeout: setTimeout.bind(window),
   clearTimeout: clearTimeout.bind(window),
-  now: Date.now, // It goes on while a laptop sleeps. `performance.now()` may not.
+  now: Date.now, // This clock continues while a laptop sleeps. `performance.now()` may stop.
   random: Math.random,
   onState: showState,
   onMessage: receive,
@@ -33,13 +33,13 @@ const connection = new Connection({
   access,
 });
 
-/** Return the address of the room's WebSocket. `after` is the id to resume after, or null. */
+/** Return the URL of the room's WebSocket. `after` is the id to resume after, or null. */
 function address(after) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   return `${scheme}//${location.host}/board/${room}${after === null ? "" : `?after=${after}`}`;
 }
 
-/** Ask the server what it thinks of a handshake. Returns its status, and when to ask again. */
+/** Ask the server how it would respond to a handshake. Returns the status, and when to retry. */
 async function access() {
   const response = await fetch(`/rooms/${room}/access`, { cache: "no-store" });
   return { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) };
@@ -65,7 +65,7 @@ function receive(said) {
 function welcome({ last_id, members }) {
   showMembers(members);
   if (Number($("messages").lastElementChild?.dataset.id) > last_id) {
-    $("messages").replaceChildren(); // The server's database was restored. Begin again.
+    $("messages").replaceChildren(); // The server's database was restored. Start over.
     paging = { before: NEWEST };
   }
   if (paging) requestOlder(paging.before); // The first page, or one that the last connection lost.
@@ -256,7 +256,7 @@ $("logout").addEventListener("click", () => {
   logOut().catch(() => showState({ state: "stopped", words }));
 });
 
-/** End the login, and leave nothing of it in this tab. */
+/** End the login, and remove all of its data from this tab. */
 async function logOut() {
   connection.close();
   connection.empty();
@@ -266,14 +266,14 @@ async function logOut() {
   location.replace("/login"); // The Back button doesn't return to this page.
 }
 
-// A page that was hidden or offline may have missed that its connection was lost.
+// A page that was hidden or offline may not have detected that its connection was lost.
 addEventListener("online", () => connection.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") connection.wake();
 });
 
 addEventListener("pagehide", (event) => {
-  if (event.persisted) connection.close(); // A page in the cache isn't in the room.
+  if (event.persisted) connection.close(); // Leave the room while the page is in the cache.
 });
 addEventListener("pageshow", (event) => {
   if (event.persisted) connection.open();

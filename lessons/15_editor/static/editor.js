@@ -285,7 +285,7 @@ function announce(sentence) {
   $("news").replaceChildren(line);
 }
 
-// A page that was hidden or offline may have missed that its connection was lost.
+// A page that was hidden or offline may not have detected that its connection was lost.
 addEventListener("online", () => connection.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") connection.wake();

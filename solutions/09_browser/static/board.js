@@ -21,7 +21,7 @@ let paging = false; // whether a page of history has been requested and hasn't a
 
 // The connection
 
-/** Return the address of the room's WebSocket. */
+/** Return the URL of the room's WebSocket. */
 function address() {
   // --8<-- [start:connect-address] Return `ws:` or `wss:`, the page's own host, and `/board/ROOM?author=NAME`.
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";

@@ -10,7 +10,7 @@ const $ = (id) => document.getElementById(id);
 const author = new URLSearchParams(location.search).get("author");
 const room = location.pathname.split("/").pop();
 const drafts = new Map(); // the rows of the posts in the outbox, by id
-let paging = { before: NEWEST }; // the page of messages that is to arrive, or null
+let paging = { before: NEWEST }; // the page of messages that was requested, or null
 let missed = 0; // messages by other users that arrived before the welcome
 
 // The connection
@@ -23,14 +23,14 @@ const connection = new Connection({
   WebSocket,
   setTimeout: setTimeout.bind(window),
   clearTimeout: clearTimeout.bind(window),
-  now: Date.now, // It goes on while a laptop sleeps. `performance.now()` may not.
+  now: Date.now, // This clock continues while a laptop sleeps. `performance.now()` may stop.
   random: Math.random,
   onState: showState,
   onMessage: receive,
   onOutbox: showOutbox,
 });
 
-/** Return the address of the room's WebSocket. `after` is the id to resume after, or null. */
+/** Return the URL of the room's WebSocket. `after` is the id to resume after, or null. */
 function address(after) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const query = `author=${encodeURIComponent(author)}${after === null ? "" : `&after=${after}`}`;
@@ -57,7 +57,7 @@ function receive(said) {
 function welcome({ last_id, members }) {
   showMembers(members);
   if (Number($("messages").lastElementChild?.dataset.id) > last_id) {
-    $("messages").replaceChildren(); // The server's database was restored. Begin again.
+    $("messages").replaceChildren(); // The server's database was restored. Start over.
     paging = { before: NEWEST };
   }
   if (paging) requestOlder(paging.before); // The first page, or one that the last connection lost.
@@ -232,14 +232,14 @@ $("older").addEventListener("click", () => {
 
 $("again").addEventListener("click", () => connection.open());
 
-// A page that was hidden or offline may have missed that its connection was lost.
+// A page that was hidden or offline may not have detected that its connection was lost.
 addEventListener("online", () => connection.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") connection.wake();
 });
 
 addEventListener("pagehide", (event) => {
-  if (event.persisted) connection.close(); // A page in the cache isn't in the room.
+  if (event.persisted) connection.close(); // Leave the room while the page is in the cache.
 });
 addEventListener("pageshow", (event) => {
   if (event.persisted) connection.open();

@@ -31,7 +31,7 @@ const WORDS = {
 
 export class Connection {
   /**
-   * `url(after)` returns the address; `after` is the cursor, or null. `storage` is like
+   * `url(after)` returns the URL; `after` is the cursor, or null. `storage` is like
    * `sessionStorage`, or null, and stores the outbox under `key`. `WebSocket`, `setTimeout`,
    * `clearTimeout`, `now` and `random` are the browser's, or a test's. The connection calls
    * `onState({state, words, code})` when its state changes, `onMessage(said)` for each object that
@@ -42,7 +42,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
-    this.due = null; // when something must have arrived after a ping; null while no ping waits
+    this.due = null; // when something must have arrived after a ping; null unless a ping is pending
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -118,7 +118,7 @@ export class Connection {
     if (code === 1009) this.failLargest();
     // --8<-- [start:codes] Return `this.stop(code, reason)` if a retry can't help. Set `wait` to 0 if the laptop slept.
     if (code === 1008 && reason === SLEPT) {
-      if (worked) wait = 0; // At once, but never twice in a row.
+      if (worked) wait = 0; // Retry at once, but never twice in a row.
     } else if (code === 1000 || code === 1008 || code >= 4000) {
       return this.stop(code, reason);
     }
@@ -180,7 +180,7 @@ export class Connection {
 
   // The watchdog
 
-  /** Start the time again: something has arrived, or an attempt has begun. */
+  /** Restart the timer: something has arrived, or an attempt has started. */
   watch() {
     this.due = null;
     this.plan(QUIET, () => this.check());
@@ -208,7 +208,7 @@ export class Connection {
 
   /** Check the connection, or retry now. The page calls this when it is visible or online again. */
   wake() {
-    // --8<-- [start:watchdog-wake] If the connection is open and no ping waits, check it. If it waits for a retry, connect now.
+    // --8<-- [start:watchdog-wake] If the connection is open and no ping is pending, check it. If it is waiting for a retry, connect now.
     if (this.state === "open" && this.due === null) this.check();
     else if (this.state === "reconnecting" && this.socket === null) this.connect();
     // --8<-- [end:watchdog-wake]
@@ -216,7 +216,7 @@ export class Connection {
 
   // The outbox
 
-  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
+  /** Post a text: send it until it is acknowledged or rejected. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     // --8<-- [start:outbox] Add `post` to `posts`, save the outbox, and send the post if the connection is open.
@@ -229,7 +229,7 @@ export class Connection {
 
   /** Send all posts that have no reply, in the order in which they were written. */
   sendPosts() {
-    // --8<-- [start:outbox-send] Send each of `posts` that hasn't failed, with the id that it has.
+    // --8<-- [start:outbox-send] Send each of `posts` that hasn't failed, with its existing id.
     for (const { id, text, failed } of this.posts) {
       if (!failed) this.send({ type: "post", id, text });
     }
@@ -247,7 +247,7 @@ export class Connection {
     // --8<-- [end:outbox-settle]
   }
 
-  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
+  /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
     // --8<-- [start:outbox-largest] If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
     if (this.openedAt === null) return;
@@ -272,7 +272,7 @@ export class Connection {
 
   /** Store the outbox, so that it survives a reload of the page. */
   save() {
-    // --8<-- [start:outbox-save] Store `posts` under `key` as JSON. If `storage` raises an error, go on without it.
+    // --8<-- [start:outbox-save] Store `posts` under `key` as JSON. If `storage` throws an error, continue without it.
     try {
       this.storage.setItem(this.key, JSON.stringify(this.posts));
     } catch {
@@ -285,7 +285,7 @@ export class Connection {
   /** Return the posts that were stored. */
   load() {
     let posts = [];
-    // --8<-- [start:outbox-load] Set `posts` to what is stored, without anything that isn't a valid post. Raise nothing.
+    // --8<-- [start:outbox-load] Set `posts` to the stored posts that are valid. Don't throw an error.
     try {
       posts = JSON.parse(this.storage.getItem(this.key)).filter(isPost);
     } catch {

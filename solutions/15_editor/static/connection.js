@@ -31,7 +31,7 @@ const WORDS = {
 
 export class Connection {
   /**
-   * `url(after)` returns the address; `after` is the cursor, or null. `storage` is like
+   * `url(after)` returns the URL; `after` is the cursor, or null. `storage` is like
    * `sessionStorage`, or null, and stores the outbox under `key`. `WebSocket`, `setTimeout`,
    * `clearTimeout`, `now` and `random` are the browser's, or a test's. The connection calls
    * `onState({state, words, code})` when its state changes, `onMessage(said)` for each object that
@@ -42,7 +42,7 @@ export class Connection {
     this.state = "stopped"; // or "connecting", then "open" from the welcome on, or "reconnecting"
     this.socket = null; // the WebSocket in use; the events of any other are ignored
     this.timer = null; // the only timer: until the next attempt, or until the watchdog checks
-    this.due = null; // when something must have arrived after a ping; null while no ping waits
+    this.due = null; // when something must have arrived after a ping; null unless a ping is pending
     this.openedAt = null; // when this connection's welcome arrived; null until then
     this.retries = 0; // since the last connection that has worked
     this.cursor = null; // all messages up to this id have arrived; null until the first welcome
@@ -117,7 +117,7 @@ export class Connection {
     let wait = this.delay(code, reason, worked);
     if (code === 1009) this.failLargest();
     if (code === 1008 && reason === SLEPT) {
-      if (worked) wait = 0; // At once, but never twice in a row.
+      if (worked) wait = 0; // Retry at once, but never twice in a row.
     } else if (code === 1000 || code === 1008 || code >= 4000) {
       return this.stop(code, reason);
     }
@@ -176,7 +176,7 @@ export class Connection {
 
   // The watchdog
 
-  /** Start the time again: something has arrived, or an attempt has begun. */
+  /** Restart the timer: something has arrived, or an attempt has started. */
   watch() {
     this.due = null;
     this.plan(QUIET, () => this.check());
@@ -206,7 +206,7 @@ export class Connection {
 
   // The outbox
 
-  /** Post a text: send it until it is acknowledged or refused. Returns its request id. */
+  /** Post a text: send it until it is acknowledged or rejected. Returns its request id. */
   post(text) {
     const post = { id: newId(), text };
     this.posts.push(post);
@@ -231,7 +231,7 @@ export class Connection {
     this.save();
   }
 
-  /** Fail the largest post that was sent on this connection: after 1009, it was too large. */
+  /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
     if (this.openedAt === null) return;
     const [largest] = this.posts
