@@ -147,13 +147,13 @@ class Decoder:
 
     def check(self, head: Head) -> None:
         """Raise Violation if a rule is broken: 1009 for a payload over the limit, else 1002."""
-        # TODO(check): Refuse reserved bits, unknown opcodes, overlong forms, long payloads.
+        # TODO(check): Reject reserved bits, unknown opcodes, overlong forms, long payloads.
         ...
         # END(check)
-        # TODO(check-control): Refuse a control frame over 125 bytes, or without `fin`.
+        # TODO(check-control): Reject a control frame over 125 bytes, or without `fin`.
         ...
         # END(check-control)
-        # TODO(check-mask): Refuse a client's frame without a mask, and a server's with one.
+        # TODO(check-mask): Reject a client's frame without a mask, and a server's with one.
         ...
         # END(check-mask)
 

@@ -30,7 +30,7 @@ def create_app(config: dict | None = None) -> Flask:
 
 
 def refuse() -> None:
-    """Refuse a request without a valid name with 400, before the WebSocket handshake."""
+    """Reject a request without a valid name with 400, before the WebSocket handshake."""
     # TODO(refuse): Abort with 400 unless the whole `name` in `request.args` matches `NAME`.
     ...
     # END(refuse)

@@ -41,7 +41,7 @@ def store() -> Store:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse a request without a valid `author` with 400, before the WebSocket handshake."""
+    """Reject a request without a valid `author` with 400, before the WebSocket handshake."""
     author = request.args.get("author", "")
     control = any(unicodedata.category(character) == "Cc" for character in author)
     if not author.strip() or len(author) > MAX_AUTHOR or control:

@@ -45,7 +45,7 @@ class Session:
             request = parsed(data)
             request_id = string(request, "id", MAX_NAME)
             kind = string(request, "type", MAX_NAME)
-            # TODO(dispatch): Call the handler for `kind` in `HANDLERS`; refuse other kinds.
+            # TODO(dispatch): Call the handler for `kind` in `HANDLERS`; reject other kinds.
             ...
             # END(dispatch)
         except Refused as refusal:
@@ -101,7 +101,7 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
 
 def post(session: Session, request: dict) -> dict:
     """Store a message, once for each request id of its author. The reply contains the message."""
-    # TODO(ack): Store the `text` and return an `ack`. For *again*, refuse a `Conflict`.
+    # TODO(ack): Store the `text` and return an `ack`. For *again*, reject a `Conflict`.
     ...
     # END(ack)
 

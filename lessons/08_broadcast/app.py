@@ -48,7 +48,7 @@ def hub() -> Hub:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse an invalid handshake with 400 or 426, and an invalid `author` with 400."""
+    """Reject an invalid handshake with 400 or 426, and an invalid `author` with 400."""
     check_handshake(request)
     author = request.args.get("author", "")
     control = any(unicodedata.category(character) == "Cc" for character in author)

@@ -32,7 +32,7 @@ from auth import (
 )
 from inputs import posted, string
 
-ATTEMPTS, WINDOW = 10, 60.0  # failed logins within so many seconds, for a name or an address
+ATTEMPTS, WINDOW = 10, 60.0  # failed logins within this many seconds, for a name or an address
 MAX_PASSWORD = 256  # characters
 PAGE = re.compile("/|/rooms/[a-z0-9-]{1,32}")  # the paths that the login may redirect to
 

@@ -49,7 +49,7 @@ def store() -> Store:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Store a message. Returns it with status 201 and its address in `Location`."""
+    """Store a message. Returns it with status 201 and its URL in `Location`."""
     # --8<-- [start:refuse-body]
     if request.content_length is None:  # MAX_CONTENT_LENGTH doesn't limit a chunked body.
         raise LengthRequired("Send a Content-Length.")

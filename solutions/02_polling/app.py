@@ -28,7 +28,7 @@ def store() -> Store:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Store a message. Returns it with status 201 and its address in `Location`."""
+    """Store a message. Returns it with status 201 and its URL in `Location`."""
     body = posted()
     message = store().add(room, body["author"], body["text"])
     location = url_for("board.read", room=room, message_id=message["id"])

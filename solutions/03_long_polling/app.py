@@ -41,7 +41,7 @@ def news() -> News:
 
 @board.post("/rooms/<room:room>/messages")
 def create(room: str) -> tuple[dict, int, dict]:
-    """Store a message. Returns it with status 201 and its address in `Location`."""
+    """Store a message. Returns it with status 201 and its URL in `Location`."""
     # --8<-- [start:wake-create]
     body = posted()
     message = store().add(room, body["author"], body["text"])

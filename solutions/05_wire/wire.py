@@ -198,7 +198,7 @@ class Decoder:
 
     def check(self, head: Head) -> None:
         """Raise Violation if a rule is broken: 1009 for a payload over the limit, else 1002."""
-        # --8<-- [start:check] Refuse reserved bits, unknown opcodes, overlong forms, long payloads.
+        # --8<-- [start:check] Reject reserved bits, unknown opcodes, overlong forms, long payloads.
         if head.reserved:
             raise Violation(1002, "a reserved bit is set, but no extension was negotiated")
         if head.opcode not in CONTROL + DATA:
@@ -209,11 +209,11 @@ class Decoder:
         if head.length > self.limit:
             raise Violation(1009, f"a frame is longer than {self.limit} bytes")
         # --8<-- [end:check]
-        # --8<-- [start:check-control] Refuse a control frame over 125 bytes, or without `fin`.
+        # --8<-- [start:check-control] Reject a control frame over 125 bytes, or without `fin`.
         if head.opcode in CONTROL and (head.length > 125 or not head.fin):
             raise Violation(1002, "a control frame is fragmented, or longer than 125 bytes")
         # --8<-- [end:check-control]
-        # --8<-- [start:check-mask] Refuse a client's frame without a mask, and a server's with one.
+        # --8<-- [start:check-mask] Reject a client's frame without a mask, and a server's with one.
         if head.masked != self.client:
             raise Violation(1002, "a client must mask its frames, and a server must not")
         # --8<-- [end:check-mask]

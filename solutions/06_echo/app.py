@@ -30,7 +30,7 @@ def create_app(config: dict | None = None) -> Flask:
 
 
 def refuse() -> None:
-    """Refuse a request without a valid name with 400, before the WebSocket handshake."""
+    """Reject a request without a valid name with 400, before the WebSocket handshake."""
     # --8<-- [start:refuse] Abort with 400 unless the whole `name` in `request.args` matches `NAME`.
     if not re.fullmatch(NAME, request.args.get("name", "")):
         abort(400, f"name must match {NAME}.")

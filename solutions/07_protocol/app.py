@@ -43,7 +43,7 @@ def store() -> Store:
 
 @board.before_request
 def let_in() -> None:
-    """Refuse a request without a valid `author` with 400, before the WebSocket handshake."""
+    """Reject a request without a valid `author` with 400, before the WebSocket handshake."""
     # --8<-- [start:welcome-author]
     author = request.args.get("author", "")
     control = any(unicodedata.category(character) == "Cc" for character in author)

@@ -45,7 +45,7 @@ class Session:
             request = parsed(data)
             request_id = string(request, "id", MAX_NAME)
             kind = string(request, "type", MAX_NAME)
-            # --8<-- [start:dispatch] Call the handler for `kind` in `HANDLERS`; refuse other kinds.
+            # --8<-- [start:dispatch] Call the handler for `kind` in `HANDLERS`; reject other kinds.
             handler = HANDLERS.get(kind)
             if handler is None:
                 raise Refused("unknown_type", f"There is no request type {kind!r}.")
@@ -119,7 +119,7 @@ def whole_number(request: dict, name: str, default: int, low: int, high: int) ->
 # --8<-- [end:validate-fields]
 def post(session: Session, request: dict) -> dict:
     """Store a message, once for each request id of its author. The reply contains the message."""
-    # --8<-- [start:ack] Store the `text` and return an `ack`. For *again*, refuse a `Conflict`.
+    # --8<-- [start:ack] Store the `text` and return an `ack`. For *again*, reject a `Conflict`.
     text = string(request, "text", MAX_TEXT)
     try:
         message = session.store.add(session.room, session.author, text, request["id"])

@@ -60,7 +60,7 @@ def hub() -> Hub:
 
 @editor.before_request
 def let_in() -> None:
-    """Refuse an invalid handshake, `author` or `revision` with 400 or 426."""
+    """Reject an invalid handshake, `author` or `revision` with 400 or 426."""
     check_handshake(request)
     cursor()
     author = request.args.get("author", "")

@@ -117,7 +117,7 @@ function requestOlder(before) {
   paging = { before, id: connection.ask("older", { before, limit: PAGE }) };
 }
 
-/** Request the same page in so many seconds, unless that has been done by then. */
+/** Request the same page after `seconds`, unless it has been requested by then. */
 function requestLater(seconds) {
   const { before, id } = paging;
   setTimeout(() => id === paging?.id && requestOlder(before), 1_000 * seconds);

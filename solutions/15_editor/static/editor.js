@@ -42,7 +42,7 @@ const connection = new Connection({
   onOutbox: () => {},
 });
 
-/** Return the address of the document's WebSocket, with the revision that the page has. */
+/** Return the URL of the document's WebSocket, with the revision that the page has. */
 function address() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const since = session.revision === null ? "" : `&revision=${session.revision}`;
