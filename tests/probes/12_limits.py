@@ -188,8 +188,11 @@ def largest() -> list[int]:
     return [max(found) for found in zip(*most.values(), strict=True)]
 
 
-def filled(max_bytes: int, max_frames: int, sizes: list[int]) -> list[int]:
-    """Put frames of these sizes into a new outbox. Return those that wait until it was closed."""
+def filled(max_bytes: int, max_frames: int, sizes: list[int], sent: int | None = None) -> list[int]:
+    """Put frames of these sizes into a new outbox. Return those that wait until it was closed.
+
+    With `sent`, the writer has taken the first, and has sent so many of its bytes.
+    """
     one, other = socket.socketpair()
     with one, other:
         outbox = writer.Outbox(one, max_bytes, max_frames)
@@ -197,7 +200,30 @@ def filled(max_bytes: int, max_frames: int, sizes: list[int]) -> list[int]:
             outbox.put(bytes(length))
             if outbox.ended:
                 return sizes[:number]
+            if sent is not None and number == 0:
+                outbox.take()
+                outbox.sent(sent)
     return sizes
+
+
+def taken_in_parts(frames: int, part: int) -> list:
+    """Let the writer take frames of so many bytes, and send as many at each call.
+
+    Return how many bytes each call was given, and how many copies of them there were.
+    """
+    one, other = socket.socketpair()
+    sizes, copies = [], {}
+    with one, other:
+        outbox = writer.Outbox(one, 2**20, frames)
+        for _ in range(frames):
+            outbox.put(bytes(part))
+        while outbox.size > 0 and len(sizes) <= frames:
+            data = outbox.take()
+            sizes.append(len(data))
+            whole = memoryview(data).obj
+            copies[id(whole)] = whole
+            outbox.sent(part)
+    return [sizes, len(copies)]
 
 
 def has_ended(who: str) -> bool:
