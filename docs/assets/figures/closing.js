@@ -5,9 +5,9 @@
 "use strict";
 {
   const MEANINGS = {
-    1000: "normal end", 1001: "going away: the user leaves the page, or the server stops", 1002: "protocol error: an invalid frame",
+    1000: "normal closure", 1001: "going away: the user leaves the page, or the server stops", 1002: "protocol error: an invalid frame",
     1003: "unsupported data", 1005: "the close frame had no code; never sent", 1006: "there was no close frame; never sent",
-    1007: "a text isn't valid UTF-8", 1008: "policy violation, also if no other code fits", 1009: "the message is too big",
+    1007: "a text isn't valid UTF-8", 1008: "policy violation, or no other code applies", 1009: "the message is too big",
     1010: "an extension is missing", 1011: "internal error", 1012: "the service restarts", 1013: "try again later",
     1014: "bad gateway", 1015: "the TLS handshake failed; never sent",
   };

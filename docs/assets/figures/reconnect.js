@@ -72,7 +72,7 @@
       [this.verdict, this.told] = [this.status("verdict"), make("div")];
       live.append(
         this.controls(slide((count) => `Clients: ${count}`, CLIENTS, "clients"), slide((seconds) => `The server is down for ${seconds} s`, DOWN, "down"),
-          slide((count) => `It takes ${count} handshakes a second`, RATES, "rate")),
+          slide((count) => `The server accepts ${count} handshakes a second`, RATES, "rate")),
         this.svg, this.told, this.verdict,
       );
       this.draw();

@@ -43,7 +43,7 @@
   const SAYS = {
     heard: "Bob receives the message.",
     missed: "Bob misses the message. It was posted after the server had promised him every message, and he will never know.",
-    history: "The message was stored before the promise, so bob finds it in the history that he asks for then.",
+    history: "The message was stored before the promise, so bob finds it in the history that he requests next.",
   };
 
   customElements.define("figure-register", class extends Figure {
