@@ -96,7 +96,7 @@ class Caps:
         if counted[f"user {user}"] >= self.per_user:
             raise TooManyRequests("You have too many connections.", **wait)
         if counted[f"address {address}"] >= self.per_address:
-            raise TooManyRequests("Your address has too many connections.", **wait)
+            raise TooManyRequests("Your IP address has too many connections.", **wait)
         if counted["all"] >= self.in_all:
             raise ServiceUnavailable("The server has too many connections.", **wait)
 
