@@ -21,6 +21,7 @@ from course.grading.waiting import LASTING, PATIENCE, SECONDS
 from course.lesson import needs
 
 START = 30.0  # seconds for the browser to start, on a machine that has other work
+LOAD = 15.0  # seconds for a page to load, which depends on the browser more than on the app
 GRACE = 2.0  # seconds beyond its own timeout, after which a call that has not ended will not
 SIZE = {"width": 800, "height": 600}  # CSS pixels
 PRINTED = 200  # characters of a line of the console
@@ -194,7 +195,7 @@ class Tab:
         """Go to an address, and wait until the page is there."""
         self._wire.sent(self.who, f"open {url} in a browser")
         try:
-            self._driver.do(self._page.goto(url))
+            self._driver.do(self._page.goto(url, timeout=LOAD * PATIENCE * 1000), LOAD + GRACE)
         except Error as error:
             raise Unmet(f"{url} to open in a browser", _first_line(error)) from None
 
