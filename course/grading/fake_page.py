@@ -36,6 +36,7 @@ class FakePage:
         browser = stage.browser()
         browser.answer(f"{SITE}/**", self._file)
         self._tab = browser.open("page", f"{SITE}/", before=fakes.read_text("utf-8"))
+        stage.pictures.pop()  # The page is empty, so a screenshot would show nothing.
         error = self._tab.run(LOAD)
         expect(not error, "static/connection.js to load, and to export Connection", error)
         self._now: dict = {}

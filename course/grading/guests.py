@@ -55,7 +55,7 @@ class Guest:
         fields = sorted([*WELCOME, *([] if after is None else ["resumed"])])
         expect(
             sorted(self.welcome.keys() - {"user"}) == fields,
-            f"a welcome with {fields}",
+            f"a welcome with {', '.join(fields)}",
             self.welcome,
         )
         if not in_a_hurry:

@@ -38,9 +38,10 @@ def require_app(lesson: Lesson, folder: Path) -> None:
     """Raise Refusal unless the folder has an app."""
     shown = folder.relative_to(lesson.root).as_posix()
     if not folder.is_dir():
-        raise Refusal(
-            f"{shown} doesn't exist. {command(f'reset {lesson.number}')} writes the starter."
-        )
+        way = f"{command(f'reset {lesson.number}')} writes the starter."
+        if folder == lesson.solution:
+            way = "This clone of the course has no solution to the lesson."
+        raise Refusal(f"{shown} doesn't exist. {way}")
     if not any((folder / name).is_file() for name in APPS):
         raise Refusal(f"{shown} has no app to run: it has neither {' nor '.join(APPS)}.")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from course.grading import failure
 from course.grading.engine import Engine, Job
 from course.lesson import regions
 from course.lesson.lessons import ROOT
@@ -390,6 +391,17 @@ def test_a_given_line_is_not_accused_of_an_error_that_the_learners_line_caused(e
     assert card.place.startswith("app.py:")
     assert card.source == 'message = store().add(room, object(), body["text"])'
     assert "object" in card.raised
+
+
+def test_without_the_solutions_only_a_line_of_a_todo_is_accused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(failure, "ROOT", tmp_path)  # There, no folder is called solutions.
+    line = regions.asked(folder / "app.py")[0].first
+    theirs = {"file": "app.py", "line": line, "function": "create", "source": "..."}
+    given = {"file": "store.py", "line": 1, "function": "add", "source": "..."}
+
+    accused = [failure._accused(where, False, folder) for where in ([theirs, given], [given])]
+
+    assert accused == [[theirs], []]
 
 
 def test_a_line_that_the_learner_changed_is_theirs(engine, folder):
