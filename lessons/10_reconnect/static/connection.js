@@ -217,7 +217,7 @@ export class Connection {
 
   /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
-    // TODO(outbox-largest): If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
+    // TODO(outbox-largest): If this connection was opened, set `failed` of the longest post that hasn't failed to a text, and save.
     // END(outbox-largest)
   }
 

@@ -249,7 +249,7 @@ export class Connection {
 
   /** Mark the largest post on this connection as failed: after 1009, it was too large. */
   failLargest() {
-    // --8<-- [start:outbox-largest] If this connection was opened, set `failed` of the largest post that hasn't failed, and save.
+    // --8<-- [start:outbox-largest] If this connection was opened, set `failed` of the longest post that hasn't failed to a text, and save.
     if (this.openedAt === null) return;
     const [largest] = this.posts
       .filter((post) => !post.failed)
