@@ -30,11 +30,11 @@ MOST = 1_000  # messages that a client receives while it waits for one
 SESSIONS = 200
 # A text, an operation for it, and the result. The second emoji has three code points.
 CHANGES = [
+    ("abcde", [3, "!", -2], "abc!"),
     ("", [], ""),
     ("", ["hi"], "hi"),
     ("hi", [2], "hi"),
     ("hi", [-2], ""),
-    ("abcde", [3, "!", -2], "abc!"),
     ("abcde", ["x", 1, -1, 1, "yz", -1, 1], "xacyze"),
     ("a😀b", [1, -1, 1], "ab"),
     ("👩\u200d🚀!", [3, "?", -1], "👩\u200d🚀?"),
@@ -416,8 +416,10 @@ def test_a_document_survives_a_restart(stage, server):
         bob = Writer(server, "bob", room, revision - 2)
         expect(len(bob.missed) == 2, "the two edits that bob missed", bob.missed)
         bob.expect_document(revision, text)
-        again = bob.ask("edit", "ack", id="b", revision=revision - 1, operation=[len(text) - 2])
-        expect(again["revision"] == revision + 1, "an ack of the next revision", again)
+
+    bob.refuse("forgotten", revision - LOG - 1, [len(text)])
+    again = bob.ask("edit", "ack", id="b", revision=revision - 1, operation=[len(text) - 2])
+    expect(again["revision"] == revision + 1, "an ack of the next revision", again)
 
 
 # client

@@ -25,7 +25,7 @@ class Client:
     def edit(self, operation: Operation) -> None:
         """Apply what the user has done. Raises Misfit if it is for a text of another length."""
         self.text = apply(self.text, operation)
-        # TODO(client): Add the operation to `buffer`, and `flush()`.
+        # TODO(client): Compose the operation onto `buffer`, and call `flush()`.
         ...
         # END(client)
 

@@ -34,7 +34,7 @@ def create_app(config: dict | None = None) -> Flask:
     """Return the editor as a Flask app.
 
     In `config`, DATABASE is the path of the SQLite file, HEARTBEAT the seconds between two pings of
-    a client, and LOG the number of edits that a client can have missed.
+    a client, and LOG, at least 1, the number of edits that a client can have missed.
     """
     app = Flask(__name__)
     options = {"subprotocols": [SUBPROTOCOL], "max_message_size": MAX_MESSAGE}

@@ -25,7 +25,7 @@ class Client:
     def edit(self, operation: Operation) -> None:
         """Apply what the user has done. Raises Misfit if it is for a text of another length."""
         self.text = apply(self.text, operation)
-        # --8<-- [start:client] Add the operation to `buffer`, and `flush()`.
+        # --8<-- [start:client] Compose the operation onto `buffer`, and call `flush()`.
         self.buffer = compose(self.buffer, operation) if self.buffer else operation
         self.flush()
         # --8<-- [end:client]

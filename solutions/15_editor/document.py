@@ -22,7 +22,7 @@ class Document:
     """A document: its text, its revision, and the newest of its edits. Use it in `hub.turn`.
 
     The revision is the number of edits so far. `log` has at least the newest `keep` edits, and
-    at most twice as many.
+    at most twice as many. `keep` is at least 1.
     """
 
     def __init__(self, store: Store, room: str, keep: int) -> None:

@@ -56,8 +56,8 @@ function receive(said) {
   if (composing) return waiting.push(said);
   session.receive(said);
   if (said.type === "welcome" || said.type === "presence") {
-    showMembers(said.members);
-    sentCaret = ""; // Newcomers don't have it.
+    const joined = showMembers(said.members);
+    if (joined.length || said.type === "welcome") sentCaret = ""; // They don't have it.
   }
   if (said.type === "welcome") field.disabled = false;
   showSaved();
@@ -81,6 +81,11 @@ function transformed(inverses, operation) {
   // TODO(page-transform): Transform each of `inverses`, the last one first, and `operation` with it. Leave out those that change nothing.
   // END(page-transform)
   return result;
+}
+
+/** Return whether an operation changes anything: one that only retains doesn't. */
+function changes(operation) {
+  return operation.some((part) => kind(part) !== "retain");
 }
 
 /** Show the server's text instead of ours, and offer what was lost for copying. */
@@ -120,9 +125,10 @@ function remember(operation) {
   const inverse = invert(operation, session.text);
   const now = performance.now();
   const goesOn = now - typedAt < PAUSE && undone.undo.length > 0;
-  undone.undo.push(goesOn ? compose(inverse, undone.undo.pop()) : inverse);
+  const step = goesOn ? compose(inverse, undone.undo.pop()) : inverse;
+  if (changes(step)) undone.undo.push(step); // A letter that is deleted at once leaves nothing.
   undone.redo = [];
-  typedAt = now;
+  typedAt = changes(step) ? now : -Infinity;
 }
 
 /** Undo the user's last edit, or redo it: `from` and `to` are "undo" and "redo". */
@@ -132,21 +138,15 @@ function revert(from, to) {
   // END(page-undo)
   const before = field.value;
   field.value = session.text;
-  const changes = difference(before, session.text);
-  const end = changes.findLastIndex((part) => kind(part) !== "retain");
-  const behind = changes.slice(end + 1).reduce((sum, part) => sum + part, 0);
+  const change = difference(before, session.text);
+  const end = change.findLastIndex((part) => kind(part) !== "retain");
+  const behind = change.slice(end + 1).reduce((sum, part) => sum + part, 0);
   const caret = toUnits(session.text, length(session.text) - behind);
   field.setSelectionRange(caret, caret);
   typedAt = -Infinity;
   showSaved();
   drawCarets();
   tellCaret();
-}
-
-/** Undo or redo by button. A user who pressed it with a key is still there; a pointer goes on typing. */
-function pressed(event, from, to) {
-  revert(from, to);
-  if (event.detail > 0) field.focus();
 }
 
 /** Tell the others where the caret is, once the server has all edits. */
@@ -188,8 +188,9 @@ field.addEventListener("scroll", drawCarets);
 document.addEventListener("selectionchange", tellCaret);
 field.addEventListener("selectionchange", tellCaret);
 new ResizeObserver(drawCarets).observe(field);
-$("undo").addEventListener("click", (event) => pressed(event, "undo", "redo"));
-$("redo").addEventListener("click", (event) => pressed(event, "redo", "undo"));
+$("tools").addEventListener("mousedown", (event) => event.preventDefault()); // The focus stays in the text.
+$("undo").addEventListener("click", () => revert("undo", "redo"));
+$("redo").addEventListener("click", () => revert("redo", "undo"));
 $("again").addEventListener("click", () => connection.open());
 
 // What the page shows
@@ -211,7 +212,7 @@ function showSaved() {
   $("saved").textContent = saved ? `Revision ${session.revision ?? "…"}, saved` : "Saving …";
 }
 
-/** Show who is in the room, and announce who has joined or left. */
+/** Show who is in the room, and announce who has joined or left. Returns who has joined. */
 function showMembers(names) {
   const others = (list) => list.filter((name) => name !== author);
   const joined = others(names).filter((name) => !members.includes(name));
@@ -227,6 +228,7 @@ function showMembers(names) {
     return row;
   });
   $("members").replaceChildren(...rows);
+  return joined;
 }
 
 /** Return the number of a name's colour, the same in every page. */
