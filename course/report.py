@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, NamedTuple, get_args
 
 Status = Literal["passed", "failed", "blocked", "error", "skipped"]
@@ -151,6 +151,15 @@ class Report:
     seed: int
     lessons: list[LessonResult]
 
+    @classmethod
+    def from_dict(cls, data: dict) -> "Report":
+        """Return the report from what `as_dict` made of it. Raises ValueError if it isn't one."""
+        try:
+            return cls(data["seed"], [_lesson_from_dict(lesson) for lesson in data["lessons"]])
+        except (KeyError, TypeError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise ValueError(f"it isn't a report of `check --json` ({problem})") from None
+
     @property
     def points(self) -> int:
         """The points that these lessons are worth."""
@@ -189,7 +198,7 @@ class Report:
 
 
 def _task_as_dict(task: TaskResult) -> dict:
-    card = task.card
+    card = asdict(task.card) | {"wire": [line._asdict() for line in task.card.wire]}
     return {
         "id": task.id,
         "title": task.title,
@@ -198,12 +207,22 @@ def _task_as_dict(task: TaskResult) -> dict:
         "status": task.status,
         "seconds": round(task.seconds, 3),
         "message": task.message,
-        "expected": card.expected,
-        "got": card.got,
-        "place": card.place,
-        "next": card.next,
-        "wire": [line._asdict() for line in card.wire],
+        **card,
     }
+
+
+def _lesson_from_dict(data: dict) -> LessonResult:
+    tasks = [_task_from_dict(task) for task in data["tasks"]]
+    return LessonResult(data["slug"], data["title"], tasks, data["seconds"], data["notes"])
+
+
+def _task_from_dict(data: dict) -> TaskResult:
+    if data["status"] not in STATUSES:
+        raise TypeError(f"no status is called {data['status']!r}")
+    card = {known.name: data[known.name] for known in fields(Card)}
+    card["wire"] = [WireLine(**line) for line in card["wire"]]
+    kept = {name: data[name] for name in ("id", "title", "points", "status", "seconds")}
+    return TaskResult.from_dict(kept | {"card": card})
 
 
 def as_json(report: Report) -> bytes:
@@ -213,35 +232,43 @@ def as_json(report: Report) -> bytes:
 
 def as_junit(report: Report) -> bytes:
     """Return the report as JUnit XML, in UTF-8: a suite for each lesson, a case for each task."""
+    return junit({"": report})
+
+
+def junit(reports: dict[str, Report]) -> bytes:
+    """Return several reports as one JUnit XML. A key, if any, begins the names of its suites."""
     from xml.etree import ElementTree  # Here, since the command line imports this module.
+
+    root = ElementTree.Element("testsuites", name="beyond-rest")
+    for name, report in reports.items():
+        for lesson in report.lessons:
+            suite = _xml_text(f"{name}.{lesson.slug}" if name else lesson.slug)
+            _add_suite(root, suite, lesson)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _add_suite(root, name: str, lesson: LessonResult) -> None:
+    from xml.etree.ElementTree import SubElement
 
     # A blocked task wasn't graded and earns nothing. JUnit calls that skipped.
     elements = {"failed": "failure", "error": "error", "blocked": "skipped", "skipped": "skipped"}
-    root = ElementTree.Element("testsuites", name="beyond-rest")
-    for lesson in report.lessons:
-        count = dict.fromkeys(("failure", "error", "skipped"), 0)
-        suite = ElementTree.SubElement(root, "testsuite", name=lesson.slug)
-        for task in lesson.tasks:
-            case = ElementTree.SubElement(
-                suite,
-                "testcase",
-                classname=lesson.slug,
-                name=f"{task.id}: {task.title}",
-                time=f"{task.seconds:.3f}",
-            )
-            if task.status != "passed":
-                name = elements[task.status]
-                count[name] += 1
-                first = next(iter(task.message.splitlines()), task.status)
-                text = _xml_text(task.message)
-                ElementTree.SubElement(case, name, message=_xml_text(first)).text = text
-        suite.set("tests", str(len(lesson.tasks)))
-        suite.set("failures", str(count["failure"]))
-        suite.set("errors", str(count["error"]))
-        suite.set("skipped", str(count["skipped"]))
-        suite.set("time", f"{lesson.seconds:.3f}")
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    count = dict.fromkeys(("failure", "error", "skipped"), 0)
+    suite = SubElement(root, "testsuite", name=name)
+    for task in lesson.tasks:
+        title, seconds = f"{task.id}: {task.title}", f"{task.seconds:.3f}"
+        case = SubElement(suite, "testcase", classname=name, name=title, time=seconds)
+        if task.status != "passed":
+            element = elements[task.status]
+            count[element] += 1
+            first = next(iter(task.message.splitlines()), task.status)
+            text = _xml_text(task.message)
+            SubElement(case, element, message=_xml_text(first)).text = text
+    suite.set("tests", str(len(lesson.tasks)))
+    suite.set("failures", str(count["failure"]))
+    suite.set("errors", str(count["error"]))
+    suite.set("skipped", str(count["skipped"]))
+    suite.set("time", f"{lesson.seconds:.3f}")
 
 
 def _xml_text(text: str) -> str:

@@ -9,12 +9,8 @@ whose regions the answer changes. The other tasks are the solution's, which pass
 ends at the first failure.
 """
 
-import hashlib
-import json
-import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from course.author.answer_file import Answer, AnswerError, build, read
+from course.grading import bulk
 from course.grading.children import Trouble
 from course.grading.engine import Ended, Engine, Job
 from course.grading.expect import Unmet
@@ -131,7 +128,7 @@ def _judge(
     starters = [] if request.file or request.only else chosen
     jobs |= {Job(x.slug, x.lesson, lanes=1): (None, "") for x in starters}
     telling = Telling(out, len(jobs), len(answers) - len(jobs) + len(starters))
-    with Engine([lesson.slug for lesson in chosen], _at_once(request.jobs)) as engine:
+    with Engine([lesson.slug for lesson in chosen], bulk.at_once(request.jobs)) as engine:
 
         def on_event(event: object) -> None:
             if isinstance(event, Ended):
@@ -147,26 +144,18 @@ def _judge(
     return telling.end()
 
 
-def _at_once(jobs: int) -> int:
-    # Grading waits for more than half of its time, so each core can grade three answers.
-    return jobs or 3 * (os.cpu_count() or 1)
-
-
 class Telling:
     """Prints each verdict with the progress, and at the end the mistakes again."""
 
     def __init__(self, out: TextIO, total: int, before: int) -> None:
-        self._out, self._total, self._before = out, total, before
+        self._out, self._before = out, before
         self._judged: list[Judged] = []
-        self._started = time.monotonic()
+        self._countdown = bulk.Countdown(total)
 
     def tell(self, judged: Judged) -> None:
         """Print one verdict."""
         self._judged.append(judged)
-        done = len(self._judged)
-        left = round((time.monotonic() - self._started) / done * (self._total - done))
-        far = f"{done:>{len(str(self._total))}}/{self._total}  {left // 60}:{left % 60:02} left"
-        self._out.write(f"{far}  " + "\n".join(_lines(judged)) + "\n")
+        self._out.write(f"{self._countdown.next()}  " + "\n".join(_lines(judged)) + "\n")
         self._out.flush()
 
     def end(self) -> int:
@@ -194,27 +183,15 @@ def _lines(judged: Judged) -> Iterable[str]:
 
 def _key(answer: Answer) -> str:
     """Return a hash of all that a verdict depends on: the answer, the solution and the grader."""
-    lesson = answer.lesson
-    files = [lesson.test, *lesson.root.glob(f"tests/probes/{lesson.slug}.*")]
-    files += [path for path in lesson.solution.rglob("*") if "__pycache__" not in path.parts]
-    files += (ROOT / "course" / "grading").glob("*.py")
-    digest = hashlib.sha256(json.dumps([answer.name, answer.fails, answer.code]).encode())
-    for path in sorted(path for path in files if path.is_file()):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return bulk.digest(answer.lesson, answer.name, answer.fails, answer.code).hexdigest()
 
 
 def _kept() -> set[str]:
-    try:
-        return {json.loads(line) for line in KEPT.read_text("utf-8").splitlines()}
-    except (OSError, ValueError):
-        return set()
+    return {key for key in bulk.kept(KEPT) if isinstance(key, str)}
 
 
 def _keep(key: str) -> None:
-    KEPT.parent.mkdir(exist_ok=True)
-    with KEPT.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(key) + "\n")
+    bulk.keep(KEPT, key)
 
 
 # From a grader's results to a verdict on the grader

@@ -37,6 +37,7 @@ class Job:
     pictures: Path | None = None  # the folder for screenshots of a browser
     to_first_failure: bool = False  # end at the first task that does not pass
     lanes: int = 0  # tests at once; 0 is what suits the lesson and this machine
+    seed: int | None = None  # of its random data; None is that of all jobs
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,7 @@ class Engine:
         worker.send(
             slug=job.slug,
             folder=str(job.folder.resolve()),
-            seed=seed,
+            seed=seed if job.seed is None else job.seed,
             tasks=job.tasks,
             verbose=job.verbose,
             pictures=job.pictures and str(job.pictures.resolve()),

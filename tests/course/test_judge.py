@@ -1,7 +1,6 @@
 """How `dev answers` judges a grader by its verdicts on an answer."""
 
 import io
-import json
 
 import pytest
 
@@ -96,8 +95,11 @@ def test_resume_skips_an_answer_judged_correctly_until_it_changes(tmp_path, monk
     assert judge._key(changed) not in judge._kept()
 
 
-def test_a_broken_record_of_judged_answers_is_ignored(tmp_path, monkeypatch):
-    (tmp_path / "answers.jsonl").write_text(json.dumps("one") + "\nnot JSON\n", "utf-8")
+def test_a_line_of_the_record_that_an_interruption_cut_off_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "KEPT", tmp_path / "answers.jsonl")
+    judge._keep("one")
+    judge._keep("two")
+    judge.KEPT.write_bytes(judge.KEPT.read_bytes()[:-2])
+    judge._keep("three")
 
-    assert judge._kept() == set()
+    assert judge._kept() == {"one", "three"}
