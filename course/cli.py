@@ -334,6 +334,41 @@ def measure(quick: bool, gap: float | None) -> int:
     return run(ROOT, quick, gap)
 
 
+@course.group("class")
+def classroom() -> None:
+    """For teachers: grade a folder of submissions."""
+
+
+@classroom.command("grade")
+@click.argument("folder", type=Path)
+@click.option("--lesson", "names", multiple=True, metavar="N", help="Grade lesson N. Repeatable.")
+@click.option("--out", type=Path, metavar="DIR", help="Write the reports to DIR.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Grade N lessons at once.")
+@click.option(
+    "--deadline",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    metavar="TIME",
+    help="Of a git bundle, grade the last commit before TIME. Mark others as late.",
+)
+@click.option("--seed", type=int, metavar="N", help="Derive each submission's seed from N.")
+@click.option("--trust", is_flag=True, help="Grade without a container.")
+def grade_class(
+    folder: Path, names: tuple[str, ...], out: Path | None, jobs: int | None, **options
+) -> int:
+    """Grade the submissions in FOLDER: a folder, zip file or git bundle for each learner.
+
+    Without --lesson, it grades every lesson that a submission contains. The reports are written to
+    FOLDER-grades, unless --out names another folder. After an interruption, the same command goes
+    on from where it stopped.
+    """
+    from course.classroom.grade import Request, grade
+
+    named = folder if folder.name.strip(".") else folder.resolve()
+    out = out or named.with_name(f"{named.name}-grades")
+    found = _named(names)
+    return grade(Request(folder, out, found, jobs=jobs or 0, **options), sys.stdout)
+
+
 @course.command("test")
 @click.option("--lesson", metavar="N", help="Test the grader of one lesson instead of all.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Run N tests at once.")

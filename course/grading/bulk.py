@@ -3,11 +3,16 @@
 import hashlib
 import json
 import os
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from course.grading.engine import Job
 from course.lesson.lessons import ROOT, Lesson
 from course.lesson.starter import files
+from course.report import LessonResult
 
 
 def at_once(jobs: int) -> int:
@@ -66,3 +71,36 @@ def keep(file: Path, value: object) -> None:
     with file.open("ab") as out:
         # The line break comes first, so that this line is whole even if the last one isn't.
         out.write(b"\n" + json.dumps(value).encode())
+
+
+# Side by side
+
+
+def side_by_side(
+    jobs: list[Job],
+    count: int,
+    one: Callable[[Job], LessonResult],
+    on_result: Callable[[Job, LessonResult], None],
+    stop: Callable[[], None],
+) -> None:
+    """Grade each job with `one`, `count` at a time. `on_result` runs in one thread at a time.
+
+    On Ctrl-C, and if a call raises an exception, `stop` must end the calls that still run.
+    """
+    telling = threading.Lock()
+
+    def work(job: Job) -> None:
+        result = one(job)
+        with telling:
+            on_result(job, result)
+
+    pool = ThreadPoolExecutor(count)
+    try:
+        for done in as_completed([pool.submit(work, job) for job in jobs]):
+            done.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        stop()
+        raise
+    finally:
+        pool.shutdown()

@@ -141,11 +141,11 @@ def _import_ahead() -> None:
 
 
 def _report(request: Request, seed: int, results: dict[str, LessonResult]) -> Report:
-    found = [results.get(x.slug) or _missing(x, request.folder(x)) for x in request.lessons]
+    found = [results.get(x.slug) or missing(x, request.folder(x)) for x in request.lessons]
     return Report(seed, found)
 
 
-def _missing(lesson: Lesson, folder: Path) -> LessonResult:
+def missing(lesson: Lesson, folder: Path) -> LessonResult:
     """Return the verdict on a lesson without a folder: no task has passed."""
     card = Card("The folder is missing.")
     tasks = [TaskResult(t.id, t.title, t.points, "error", card) for t in lesson.tasks]

@@ -9,13 +9,17 @@ from course.lesson.regions import COMMENTS, starter
 IGNORED = (".*", "__pycache__", "*.pyc", "*.sqlite*")
 
 
+def ignored(name: str) -> bool:
+    """Return whether a file or folder of this name isn't part of a lesson."""
+    return any(fnmatch(name, pattern) for pattern in IGNORED)
+
+
 def files(folder: Path) -> dict[str, Path]:
     """Return the files of a lesson's folder by their relative paths, with `/` on every system."""
     found = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        ignored = any(fnmatch(part, pattern) for part in inside.parts for pattern in IGNORED)
-        if path.is_file() and not ignored:
+        if path.is_file() and not any(map(ignored, inside.parts)):
             found[inside.as_posix()] = path
     return found
 

@@ -1,0 +1,1 @@
+"""A class: submissions graded in bulk, and exports of the results."""
