@@ -583,7 +583,9 @@ def tabs(stage) -> tuple[Tab, Tab]:
     server, browser, room = stage.serve(), stage.browser(), stage.name()
     pages = []
     for who in ("ada", "bob"):
-        tab = browser.open(who, f"{server.url}/rooms/{room}?author={who}")
+        # The script runs in every page that is opened from now on, before the page's own.
+        script = NETWORK if who == "ada" else ""
+        tab = browser.open(who, f"{server.url}/rooms/{room}?author={who}", before=script)
         tab.wait_for(f"{STATE} === 'open'", "the page to connect", STATE)
         pages.append(tab)
     return pages[0], pages[1]
@@ -598,6 +600,28 @@ def test_what_one_page_writes_is_in_the_other(tabs):
     insert(bob, "\U0001f469\u200d\U0001f680", 0)
 
     expect_text(ada, "\U0001f469\u200d\U0001f680e\u0301t\u00e9 \U0001f600 <b>\n")
+
+
+@task("page")
+def test_edits_that_cross_are_in_both_pages_once_also_after_a_cut(tabs):
+    ada, bob = tabs
+    insert(bob, "the cat sat")
+    expect_text(ada, "the cat sat")
+    expect_saved(bob)
+    ada.run("() => network.hold()")
+
+    insert(ada, "black ", 4)
+    insert(bob, " on \U0001f600")
+    expect_text(ada, "the black cat sat on \U0001f600")
+    expect_text(bob, "the cat sat on \U0001f600")
+    expect_saved(bob)
+    ada.run("() => { network.release(); network.cut(); }")  # The edit arrives, but no ack.
+    bob.run("() => network.cut()")
+    insert(bob, "!")
+
+    for tab in tabs:
+        expect_text(tab, "the black cat sat on \U0001f600!")
+        expect_saved(tab)
 
 
 @task("page")
@@ -723,6 +747,31 @@ def test_a_screen_reader_is_not_told_each_remote_keystroke(tabs):
 FIELD = "document.getElementById('text')"
 STATE = "document.getElementById('state').dataset.state"
 NO_UNDO = "document.getElementById('undo').ariaDisabled === 'true'"
+SAVED = "document.getElementById('saved').textContent"
+# Lets a test hold back what a page sends, and cut its connection. It reconnects without delay.
+NETWORK = """
+    Math.random = () => 0;
+    window.network = {
+        held: null,
+        hold() { this.held = []; },
+        release() {
+            const held = this.held;
+            this.held = null;
+            for (const data of held) this.socket.send(data);
+        },
+        cut() { this.socket.close(); },
+    };
+    window.WebSocket = class extends WebSocket {
+        constructor(...options) {
+            super(...options);
+            network.socket = this;
+        }
+        send(data) {
+            if (network.held) network.held.push(data);
+            else super.send(data);
+        }
+    };
+"""
 # Firefox scrolls to a selection that a script sets (whatwg/html#6217). The caret is at the end.
 AS_IN_FIREFOX = """() => {
     const field = document.getElementById("text");
@@ -768,6 +817,12 @@ def expect_text(tab: Tab, *texts: str) -> None:
     """Wait until the page's text is one of these."""
     condition = f"{json.dumps(texts)}.includes({FIELD}.value)"
     tab.wait_for(condition, f"{shown(texts[0])} in {tab.who}'s page", f"{FIELD}.value")
+
+
+def expect_saved(tab: Tab) -> None:
+    """Wait until the page is connected and has an ack for each of its edits."""
+    saved = f"{STATE} === 'open' && {SAVED}.endsWith('saved')"
+    tab.wait_for(saved, f"all edits of {tab.who} to be acknowledged", SAVED)
 
 
 def expect_selection(tab: Tab, text: str, direction: str) -> None:
