@@ -1042,8 +1042,12 @@ def test_a_post_that_is_too_large_fails_though_the_close_frame_was_lost(page):
         failed = [post["id"] for post in page.outbox if post.get("failed")]
         size = f"{len(text.encode())} bytes"
         expect(failed == [post] * fails, f"{size} to {'fail' if fails else 'stay'}", failed)
+        (late,) = page.post("small")
         page.welcome(resumed=True)
-        page.expect_posts(*[(post, text)] * (not fails))
+        page.expect_posts(*[(post, text)] * (not fails), (late, "small"))
+        page.lose(1006)
+        page.welcome(resumed=True)
+        page.expect_posts(*[(post, text)] * (not fails), (late, "small"))
 
 
 # once
