@@ -88,6 +88,22 @@ def test_a_room_with_a_valid_name_is_open(server):
 
 
 @task("welcome")
+def test_each_message_is_passed_to_handle_and_each_reply_is_sent(stage, server):
+    empty = {"type": "messages", "id": "1", "messages": [], "next": 0}
+    replies = [empty, {"type": "pong", "id": "2"}, {"type": "pong", "id": "2"}, empty, {}]
+    texts = [stage.text() for _ in replies]
+    server.probe(PROBES, "reply_with", replies, says="handle() returns replies of the test")
+    ada = enter(server, "ada", stage.name())
+
+    for text, reply in zip(texts, replies, strict=True):
+        ada.send(text)
+        ada.expect_json(reply)
+
+    found = server.probe(PROBES, "handled")
+    expect(found == texts, f"handle() to be called with each of {texts}", found)
+
+
+@task("welcome")
 def test_nothing_is_left_of_a_client_that_sends_a_message_that_is_too_long(stage, server):
     before = server.census()
     says = "the library closes with 1009 without waking ws.receive(), as sometimes happens"

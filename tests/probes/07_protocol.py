@@ -24,6 +24,25 @@ def keep_many(database: str, room: str, count: int) -> list[int]:
     return [board.add(room, "ada", f"number {number}")["id"] for number in range(count)]
 
 
+HANDLED: list[str] = []  # the messages that `reply_with()` has replied to
+
+
+def reply_with(replies: list[dict]) -> None:
+    """Let handle() return these replies in turn."""
+    left = list(replies)
+
+    def handle(self: protocol.Session, data: str) -> dict:
+        HANDLED.append(data)
+        return left.pop(0)
+
+    protocol.Session.handle = handle
+
+
+def handled() -> list[str]:
+    """Return the messages that handle() was called with."""
+    return HANDLED
+
+
 HELD: list[sqlite3.Connection] = []  # the connection that holds the database
 
 
