@@ -17,6 +17,7 @@ const undone = { undo: [], redo: [] }; // inverse operations, the next to apply 
 const waiting = []; // what arrived while an input method composes a character
 let composing = false;
 let members = [];
+const colours = new Map(); // the number of each member's colour
 let typedAt = -Infinity; // when the user last typed
 let sentCaret = ""; // the caret that the others know
 
@@ -235,21 +236,29 @@ function showMembers(names) {
   const parts = [joined.length && `${joined.join(", ")}: ${before}.`, left.length && `${left.join(", ")}: left.`];
   if (joined.length || left.length) announce(parts.filter(Boolean).join(" "));
   members = names;
+  chooseColours();
   const rows = names.map((name) => {
     const row = document.createElement("li");
-    row.dataset.colour = colour(name);
+    row.dataset.colour = colours.get(name);
     row.textContent = name === author ? `${name} (you)` : name;
     return row;
   });
   $("members").replaceChildren(...rows);
+  drawCarets();
   return joined;
 }
 
-/** Return the number of a name's colour, the same in every page. */
-function colour(name) {
-  let sum = 0;
-  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 65_521;
-  return sum % COLOURS;
+/** Choose the members' colours: the same in every page, and all different if there are enough. */
+function chooseColours() {
+  colours.clear();
+  for (const name of members) {
+    const taken = new Set(colours.values());
+    let colour = 0;
+    for (const character of name) colour = (colour * 31 + character.codePointAt(0)) % 65_521;
+    colour %= COLOURS;
+    while (taken.has(colour) && taken.size < COLOURS) colour = (colour + 1) % COLOURS;
+    colours.set(name, colour);
+  }
 }
 
 /** Draw the other users' carets and selections over the textarea. */
@@ -264,7 +273,7 @@ function drawCarets() {
     const range = document.createRange();
     range.setStart(node, from);
     range.setEnd(node, to);
-    if (from < to) selections.push(...[...range.getClientRects()].map((rect) => mark("selection", name, rect, base)));
+    if (from < to) selections.push(...linesOf(range).map((rect) => mark("selection", name, rect, base)));
     const next = text.codePointAt(to) > 0xffff ? 2 : 1;
     range.setStart(node, to);
     range.setEnd(node, Math.min(to + next, node.length));
@@ -282,11 +291,22 @@ function drawCarets() {
   for (const caret of marks) caret.classList.toggle("left", caret.offsetLeft + caret.firstChild.offsetWidth > base.width);
 }
 
+/** Return one rectangle for each line of a range. A space at the end of a line has its own. */
+function linesOf(range) {
+  const lines = [];
+  for (const { left, top, width, height } of range.getClientRects()) {
+    const last = lines.at(-1);
+    if (last?.top === top) last.width = left + width - last.left;
+    else lines.push({ left, top, width, height });
+  }
+  return lines;
+}
+
 /** Return an element that covers a rectangle, or stands at its start, for a caret. */
 function mark(what, name, rect, base) {
   const element = document.createElement("div");
   element.className = what;
-  element.dataset.colour = colour(name);
+  element.dataset.colour = colours.get(name);
   element.style.left = `${rect.left - base.left}px`;
   element.style.top = `${rect.top - base.top - field.scrollTop}px`;
   element.style.height = `${rect.height}px`;
