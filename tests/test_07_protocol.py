@@ -90,7 +90,7 @@ def test_a_room_with_a_valid_name_is_open(server):
 @task("welcome")
 def test_each_message_is_passed_to_handle_and_each_reply_is_sent(stage, server):
     empty = {"type": "messages", "id": "1", "messages": [], "next": 0}
-    replies = [empty, {"type": "pong", "id": "2"}, {"type": "pong", "id": "2"}, empty, {}]
+    replies = [empty, {"type": "pong", "id": "2"}, {"type": "pong", "id": "2"}, empty]
     texts = [stage.text() for _ in replies]
     server.probe(PROBES, "reply_with", replies, says="handle() returns replies of the test")
     ada = enter(server, "ada", stage.name())
