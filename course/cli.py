@@ -369,6 +369,100 @@ def grade_class(
     return grade(Request(folder, out, found, jobs=jobs or 0, **options), sys.stdout)
 
 
+def _lesson_option(command):
+    """Add the option for the lessons, of which at least one must be named."""
+    text = "Grade lesson N. Repeatable."
+    option = click.option("--lesson", "names", multiple=True, required=True, metavar="N", help=text)
+    return option(command)
+
+
+@classroom.command()
+@click.argument("submission", type=Path)
+@_lesson_option
+@click.option("--as", "name", required=True, metavar="FORMAT", help="The format of the report.")
+@click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
+@click.option("--fail", is_flag=True, help="Exit with 1 unless every task passed.")
+def autograde(submission: Path, names: tuple[str, ...], name: str, out: Path, fail: bool) -> int:
+    """Grade one SUBMISSION, and write the report in a platform's format.
+
+    The formats are actions, classroom50, exercism, gradescope, json and junit. The submission isn't
+    graded in a container, since the platform isolates it. The exit status is 0 if it was graded.
+    """
+    import io
+
+    from course.classroom.autograde import EXPORTS, autograde
+    from course.learner.check import write
+
+    if name not in EXPORTS:
+        raise click.UsageError(f"--as takes one of: {', '.join(sorted(EXPORTS))}.")
+    report = io.BytesIO()
+    passed = autograde(submission, _named(names), name, report)
+    write(out, report.getvalue())
+    return 1 if fail and not passed else 0
+
+
+@classroom.command()
+@click.argument("platform", type=click.Choice(["canvas", "moodle"]))
+@click.argument("grades", type=Path)
+@click.argument("sheet", type=Path)
+@click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
+@click.option("--assignment", metavar="NAME", help="The assignment's name in Canvas.")
+def sheet(platform: str, grades: Path, sheet: Path, out: Path, assignment: str | None) -> int:
+    """Fill the grades into a SHEET that Moodle or Canvas exported.
+
+    GRADES is the grades.json of `class grade`.
+    """
+    from course.classroom import canvas, moodle
+    from course.classroom.sheet import read_book, read_rows
+    from course.learner.check import write
+    from course.learner.paint import printable
+
+    book, rows = read_book(grades), read_rows(sheet)
+    if platform == "canvas":
+        if not assignment:
+            raise click.UsageError("Canvas needs --assignment with the assignment's name.")
+        filled = canvas.fill(rows, book, assignment)
+    else:
+        filled = moodle.fill(rows, book)
+    write(out, filled.as_csv())
+    for name in filled.unmatched:
+        say(f"{printable(name)} isn't in {sheet}.")
+    return 1 if filled.unmatched else 0
+
+
+@classroom.command()
+@_lesson_option
+@click.option("--out", type=Path, required=True, metavar="FILE", help="Write the zip file here.")
+def gradescope(names: tuple[str, ...], out: Path) -> None:
+    """Write the zip file of an autograder for Gradescope."""
+    from course.classroom.gradescope import autograder
+    from course.learner.check import write
+
+    write(out, autograder(ROOT, _named(names)))
+
+
+@classroom.command()
+@_lesson_option
+@click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
+def actions(names: tuple[str, ...], out: Path) -> None:
+    """Write a workflow that grades each push with GitHub Actions."""
+    from course.classroom.actions import workflow
+    from course.learner.check import write
+
+    write(out, workflow(_named(names)))
+
+
+@classroom.command()
+@_lesson_option
+@click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
+def classroom50(names: tuple[str, ...], out: Path) -> None:
+    """Write the autograder.py of an assignment in Classroom 50."""
+    from course.classroom.classroom50 import autograder
+    from course.learner.check import write
+
+    write(out, autograder(_named(names)))
+
+
 @course.command("test")
 @click.option("--lesson", metavar="N", help="Test the grader of one lesson instead of all.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Run N tests at once.")

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from course.classroom.parts import course_files
 from course.grading import bulk
 from course.grading.engine import Job
 from course.grading.waiting import PATIENCE
 from course.learner.refusal import Refusal
 from course.lesson.lessons import Lesson, lessons
-from course.lesson.starter import ignored
 from course.report import Card, LessonResult, Report, TaskResult
 
 PROGRAMS = ("podman", "docker")
@@ -31,8 +31,6 @@ SECONDS = 600 * PATIENCE  # for a lesson, after which its container is ended
 LARGEST_REPORT = 16 * 2**20  # bytes
 MEMORY = "3g"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
-# What the image has of the course.
-TREES = ("course", "docs/lessons", "solutions", "tests", "pyproject.toml", "requirements.txt")
 # A container starts as root, and the grader runs learners' code as the user `nobody`. It needs
 # these to change its user, to give that user a folder and remove it, and to end its processes.
 CAPABILITIES = ("SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")
@@ -155,19 +153,10 @@ def _context(root: Path) -> bytes:
     """
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        _add(archive, "Dockerfile", DOCKERFILE)
-        for tree in TREES:
-            top = root / tree
-            for path in [top] if top.is_file() else sorted(top.rglob("*")):
-                inside = path.relative_to(root)
-                if path.is_file() and not any(map(ignored, inside.parts)):
-                    _add(archive, inside.as_posix(), path)
+        for name, path in {"Dockerfile": DOCKERFILE, **course_files(root)}.items():
+            content = path.read_bytes()
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            info.mode = 0o644
+            archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
-
-
-def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
-    content = path.read_bytes()
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    info.mode = 0o644
-    archive.addfile(info, io.BytesIO(content))

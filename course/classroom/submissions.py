@@ -29,7 +29,9 @@ class Submission:
     path: Path
     problem: str = ""
     late: bool = False  # changed after the deadline, by its own dates
-    folders: dict[str, Path] = field(default_factory=dict)  # the copy of each lesson, by slug
+    # By the slugs of its lessons: the copy of each, and its folder's path in the submission.
+    folders: dict[str, Path] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)
 
 
 def find(folder: Path) -> list[Submission]:
@@ -57,15 +59,17 @@ def unpack(
     target = scratch / secrets.token_hex(8)
     try:
         with opened(submission.path, deadline) as entries:
-            homes = _homes(lessons, [entry for entry in entries if not _is_ignored(entry.name)])
+            seen = [entry for entry in entries if not _is_ignored(entry.name)]
+            homes = _homes(lessons, seen)
             if not homes:
                 raise BadSubmission(_missing(lessons))
-            changed = _copy(homes, target)
+            changed = _copy({slug: _below(home, seen) for slug, home in homes.items()}, target)
     except BadSubmission as problem:
         shutil.rmtree(target, ignore_errors=True)
         submission.problem = str(problem)
         return
     submission.folders = {slug: target / slug for slug in homes}
+    submission.homes = homes
     submission.late = bool(deadline) and changed > deadline.timestamp()
 
 
@@ -79,8 +83,8 @@ def _missing(lessons: list[Lesson]) -> str:
     return "It doesn't contain any of the lessons to grade."
 
 
-def _homes(lessons: list[Lesson], entries: list[Entry]) -> dict[str, dict[str, Entry]]:
-    """Return the files of each lesson that is there, by their paths in its folder."""
+def _homes(lessons: list[Lesson], entries: list[Entry]) -> dict[str, str]:
+    """Return the folder of each lesson that is there, by its slug."""
     parents: dict[str, set[str]] = {}  # each folder's name, with the paths of the folders above it
     for entry in entries:
         parts = entry.name.split("/")[: -1 if entry.is_file else None]
@@ -92,7 +96,7 @@ def _homes(lessons: list[Lesson], entries: list[Entry]) -> dict[str, dict[str, E
         if not homes and len(lessons) == 1:
             homes = _unnamed(lesson, entries)
         if home := _best(homes):
-            found[lesson.slug] = _below(home, entries)
+            found[lesson.slug] = home
     return found
 
 
@@ -126,6 +130,7 @@ def _best(homes: list[str]) -> str:
 
 
 def _below(home: str, entries: list[Entry]) -> dict[str, Entry]:
+    """Return the files in a lesson's folder, by their paths in it."""
     if home == ".":
         return {entry.name: entry for entry in entries}
     begin = home + "/"

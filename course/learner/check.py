@@ -218,21 +218,21 @@ def _unwritable(error: OSError) -> Refusal:
 
 def _export(report: Report, request: Request) -> None:
     """Write the requested reports."""
+    for known in FORMATS:
+        if known.name in request.reports:
+            write(request.reports[known.name], known.export(report))
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, or the bytes to stdout, whatever its encoding is. Raises Refusal."""
     try:
-        for known in FORMATS:
-            if known.name in request.reports:
-                _write(request.reports[known.name], known.export(report))
+        if path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            path.write_bytes(data)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise _unwritable(error) from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a report in UTF-8, whatever the terminal's encoding is."""
-    if path == STDOUT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        path.write_bytes(data)
