@@ -305,9 +305,9 @@ def measure(kind: type, options: argparse.Namespace, delay: int, folder: Path) -
     text, network = write(server, options.keys, options.seed), server.network
     presses = options.keys * len(WRITERS)
     figures = {"text": text}
-    for way, title, count in (("up", "sends", presses), ("down", "receives", presses * 3)):
+    for way, title, count in (("up", "sent", presses), ("down", "received", presses * 3)):
         for how, counted in (("", network.plain), (", compressed", network.deflated)):
-            name = f"a client {title} for each keystroke{how}"
+            name = f"each keystroke: {title}{how}"
             figures[name] = f"{network.cost(counted, way) / count:.1f}"
     return figures if delay else {**figures, **at_rest(server, kind)}
 
@@ -317,11 +317,11 @@ def at_rest(server: object, kind: type) -> dict[str, str]:
     figures = {"stored": f"{server.stored():,}"}
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         figures["memory of the server"] = f"{pool.apply(memory, (kind, server.file)):,.0f}"
-    figures["a client that opens the document receives"] = f"{newcomer(server):,}"
+    figures["received to open the document"] = f"{newcomer(server):,}"
     for keys in (100, 1_000):
         received, merged = offline(server, keys)
-        figures[f"a client that missed {keys * 2:,} edits receives"] = f"{received:,}"
-        figures[f"what it wrote {keys * 2:,} edits ago is"] = "merged" if merged else "lost"
+        figures[f"received after {keys * 2:,} missed edits"] = f"{received:,}"
+        figures[f"written before these {keys * 2:,} edits"] = "merged" if merged else "lost"
     return figures
 
 
@@ -338,10 +338,10 @@ def main() -> None:
             ot, crdt = (measure(kind, options, delay, Path(folder)) for kind in kinds)
         text = ot.pop("text")
         assert text == crdt.pop("text"), "the texts differ"
-        print(f"\nA message arrives {delay} keystrokes later. Both texts: {len(text):,} characters")
-        print(f"{'bytes':50}{'lesson 15':>10}{'Yjs':>10}")
+        print(f"\nDelay: {delay} keystrokes. Both texts: {len(text):,} characters")
+        print(f"{'lesson 15':>9}{'Yjs':>9}  bytes of a client or the server")
         for name, value in ot.items():
-            print(f"{name:50}{value:>10}{crdt[name]:>10}")
+            print(f"{value:>9}{crdt[name]:>9}  {name}")
 
 
 if __name__ == "__main__":
