@@ -536,7 +536,7 @@ def test_many_sessions_with_delays_and_cuts_converge(stage):
 # carets
 
 
-@task("carets", "A caret stays at its place in the text")
+@task("carets", "A caret stays at its place in the text", needs="server")
 def test_a_position_moves_with_the_text(call):
     for position, operation, wanted in [
         (3, ["ab", 5], 5),
