@@ -13,6 +13,7 @@ how = "how it differs from the solution"
 list = '''…'''
 """
 
+import re
 import shutil
 import tomllib
 from dataclasses import dataclass, field
@@ -28,12 +29,16 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to grade. `fails` is empty for a right answer."""
+    """One answer to grade. `fails` is empty for a right answer.
+
+    With `passes`, the answer is right for this task only, and isn't graded on the others.
+    """
 
     lesson: Lesson
     name: str
     code: dict[str, str] = field(default_factory=dict)
     fails: str = ""
+    passes: str = ""
 
     def touches(self, task_id: str) -> bool:
         """Return whether the answer changes a region of the task."""
@@ -58,6 +63,31 @@ def read(lesson: Lesson, file: Path) -> list[Answer]:
     if not answers:
         raise AnswerError(f"{file}: it has neither [[wrong]] nor [[right]] answers.")
     return answers
+
+
+def in_order(lesson: Lesson) -> list[Answer]:
+    """Return an answer for each task: the solution up to this task, which must then pass.
+
+    A learner solves the tasks in the page's order, so a task can't depend on the TODO of a later
+    one. If its section asks for a first version of a later TODO, the front matter of the page lists
+    the task in `looks_ahead`.
+    """
+    ids = [task.id for task in lesson.tasks]
+    excused = re.findall(r"\w+", lesson.read_page().front.get("looks_ahead", ""))
+    todos = [
+        (region, "..." if file.suffix == ".py" else "")
+        for file in sorted(lesson.solution.rglob("*"))
+        if file.suffix in regions.COMMENTS
+        for region in regions.asked(file)
+        if region.task in ids
+    ]
+    found = []
+    for number, task_id in enumerate(ids):
+        later = {region.name: blank for region, blank in todos if region.task in ids[number + 1 :]}
+        if later and task_id not in excused:
+            name = f"only with the TODOs up to those of {task_id}"
+            found.append(Answer(lesson, name, later, passes=task_id))
+    return found
 
 
 def _answer(lesson: Lesson, entry: dict, kind: str, named: str, place: str) -> Answer:

@@ -1,8 +1,8 @@
 """Test the graders with right and wrong answers: the command `dev answers`.
 
-Each lesson must pass four gates: the solution earns every point; the starter starts and earns none;
-every right answer passes; every wrong answer fails the task that it names. The form of the answers
-is in answer_file.py.
+Each lesson must pass five gates: the solution earns every point; the starter starts and earns none;
+every right answer passes; every wrong answer fails the task that it names; each task passes without
+the code of later tasks. The form of the answers is in answer_file.py.
 
 A wrong answer is graded on the task that it must fail, and on each task which that one needs and
 whose regions the answer changes. The other tasks are the solution's, which passes them. Grading
@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
-from course.author.answer_file import Answer, AnswerError, build, read
+from course.author.answer_file import Answer, AnswerError, build, in_order, read
 from course.grading import bulk
 from course.grading.children import Trouble
 from course.grading.engine import Ended, Engine, Job
@@ -87,14 +87,19 @@ def _answers(request: Request) -> tuple[list[Lesson], list[Answer]]:
         answers = [
             answer
             for lesson in chosen
-            for answer in (Answer(lesson, "the solution"), *read(lesson, lesson.answers))
+            for answer in (
+                Answer(lesson, "the solution"),
+                *read(lesson, lesson.answers),
+                *in_order(lesson),
+            )
         ]
     if request.only:
         known = {task.id for lesson in chosen for task in lesson.tasks}
         if request.only not in known:
             names = ", ".join(sorted(known))
             raise AnswerError(f"No task is called {request.only!r}. Name one of {names}.")
-        answers = [answer for answer in answers if answer.fails in ("", request.only)]
+        wanted = ("", request.only)
+        answers = [one for one in answers if one.fails in wanted and one.passes in wanted]
     return chosen, _spread(answers)
 
 
@@ -200,12 +205,16 @@ def _keep(key: str) -> None:
 def _tasks(answer: Answer, only: str) -> tuple[str, ...]:
     """Return the tasks to grade; an empty tuple means all.
 
+    An answer that only has to pass one task is graded on this task.
+
     For a wrong answer, these are the task that it must fail, and each task which that one needs
     and whose regions the answer changes.
     """
-    wanted = answer.fails or only
+    wanted = answer.fails or answer.passes or only
     if not wanted:
         return ()
+    if answer.passes:
+        return (wanted,)
     needs = _needs(answer.lesson, wanted)
     return tuple(sorted({wanted, *(need for need in needs if answer.touches(need))}))
 
