@@ -241,7 +241,8 @@ def test_at_most_so_many_frames_wait_for_a_client(stage):
     found = ada.messages_until_end()
     gone = found == [*first, *more][: len(found)]
     expect(gone, "no gap in ada's messages before the end", ids(found))
-    expect(len(found) <= 11, "ada to be disconnected when the queue was full", ids(found))
+    wanted = "at most 11 messages for ada: one was taken, and 10 frames are the limit"
+    expect(len(found) <= 11, wanted, f"{len(found)} messages")
     most = board.probe("largest")[1]
     expect(most <= 10, "at most 10 frames to wait", f"{most} frames")
 
@@ -355,7 +356,8 @@ def test_nothing_waits_any_more_for_a_client_that_is_closed(stage):
     waiting, frames = board.probe("waiting", "ada")
     expect(frames == 1, "only a close frame to wait for ada", f"{frames} frames")
     size = board.probe("size", "ada")
-    expect(size == waiting, f"a size of {waiting}, the bytes that wait", size)
+    wanted = f"the `size` of ada's outbox to be {waiting}, the bytes in rest and waiting"
+    expect(size == waiting, wanted, size)
 
 
 @task("slow")
@@ -495,7 +497,8 @@ def test_a_newer_presence_replaces_one_that_waits_and_no_message(board):
         messages.append(board.post("eve", f"{name} is here"))
     waiting, _ = board.probe("waiting", "ada")
     size = board.probe("size", "ada")
-    expect(size == waiting, f"a size of {waiting}, the bytes that wait", size)
+    wanted = f"the `size` of ada's outbox to be {waiting}, the bytes in rest and waiting"
+    expect(size == waiting, wanted, size)
     board.probe("fill", "ada", False, says="the buffer for ada has room again")
     ada.ping()
 
@@ -1060,7 +1063,10 @@ class Still(Raw):
 
     def next(self) -> dict | None:
         """Return the next JSON object, or None after a close frame."""
-        while (frame := self.frame()).opcode in (Opcode.PING, Opcode.PONG):
+        while (frame := self.frame("a message or a close frame")).opcode in (
+            Opcode.PING,
+            Opcode.PONG,
+        ):
             pass
         if frame.opcode is Opcode.CLOSE:
             data = bytes(frame.data)

@@ -36,7 +36,7 @@ class Guest:
     ) -> None:
         query = {"author": who} if query is None else query
         query = query if after is None else {**query, "after": after}
-        target = f"/board/{room}?{urlencode(query)}"
+        target = f"/board/{room}" + (f"?{urlencode(query)}" if query else "")
         self.who, self.room = who, room
         self.socket = server.socket(
             who, target, subprotocols=PROTOCOL, deflate=deflate, headers=headers

@@ -13,6 +13,8 @@ from course.grading.expect import Unmet, equal, shown
 from course.grading.transcript import body_in_words
 from course.grading.waiting import PATIENCE
 
+FIRST = ("Origin", "Authorization", "Cookie")  # headers that a card shows before others
+SECRETS = ("Authorization", "Cookie")  # headers of which a card shows the beginning
 UNSAID = ("Content-Type", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 LONG_BODY = 200  # bytes, from which on a card says how many there are
 SENDABLE = re.compile(r"[!-~]*")  # what a request's line may hold
@@ -182,9 +184,15 @@ def _request_in_words(method: str, target: str, data: bytes, headers: dict) -> s
     content_type = headers.get("Content-Type", "")
     odd = [] if content_type in ("", "application/json") else [content_type]
     odd += [f"{len(data):,} bytes"] if len(data) > LONG_BODY else []
-    odd += [f"{name}: {value}" for name, value in headers.items() if name not in UNSAID]
+    said = sorted(headers.items(), key=lambda header: (*FIRST, header[0]).index(header[0]))
+    odd += [f"{name}: {_begin(name, value)}" for name, value in said if name not in UNSAID]
     said = f" ({', '.join(odd)})" if odd else ""
     return f"{method} {target}{said} {body_in_words(data, content_type)}".rstrip()
+
+
+def _begin(name: str, value: str) -> str:
+    """Return a header's value, or the beginning of one that has a long secret."""
+    return f"{value[:16]}…" if name in SECRETS and len(value) > 24 else value
 
 
 def _status(code: int) -> str:

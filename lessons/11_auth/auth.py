@@ -201,3 +201,4 @@ class WithoutQuery(logging.Filter):
         # TODO(secret-log): Remove the query from each `str` in `record.args`.
         ...
         # END(secret-log)
+        return True

@@ -218,5 +218,5 @@ def demo() -> None:
     for name, role in zip(("ada", "bob", "eve"), reversed(ROLES), strict=True):
         if not accounts().password_hash(name):
             accounts().add_user(name, f"{name}-demo")
-            accounts().set_role("lobby", name, role)
+        accounts().set_role("lobby", name, role)
         click.echo(f"{name}, {role} in lobby, password {name}-demo")

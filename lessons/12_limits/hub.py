@@ -45,9 +45,10 @@ class Connection:
 
         Don't call it while you hold the hub's turn. Raises ConnectionClosed like `put`.
         """
-        # TODO(slow-send): Wait until at most `max_bytes // 4` is queued, then `put()`.
+        # TODO(slow-send): Wait until at most a quarter of `outbox.max_bytes` is queued.
         ...
         # END(slow-send)
+        self.put(text)
 
     def close(self, code: int, reason: str) -> None:
         """Send nothing more than a close frame."""

@@ -48,7 +48,8 @@ class Session:
     def handle(self, data: str | bytes) -> dict:
         """Return the reply to one message of the client. It never raises an exception."""
         request_id = None
-        # TODO(rate-socket): Take a token, and count in `refused` how often there was none.
+        wait = 0.0  # seconds until the user may send another request
+        # TODO(rate-socket): Take a token, and set `wait`. Count in `refused`.
         ...
         # END(rate-socket)
         try:

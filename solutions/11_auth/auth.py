@@ -237,5 +237,5 @@ class WithoutQuery(logging.Filter):
             record.args = tuple(
                 re.sub(r"\?[^ ]*", "", arg) if isinstance(arg, str) else arg for arg in record.args
             )
-        return True
         # --8<-- [end:secret-log]
+        return True

@@ -45,10 +45,10 @@ class Connection:
 
         Don't call it while you hold the hub's turn. Raises ConnectionClosed like `put`.
         """
-        # --8<-- [start:slow-send] Wait until at most `max_bytes // 4` is queued, then `put()`.
+        # --8<-- [start:slow-send] Wait until at most a quarter of `outbox.max_bytes` is queued.
         self._writer.wait(self.outbox, self.outbox.max_bytes // 4)
-        self.put(text)
         # --8<-- [end:slow-send]
+        self.put(text)
 
     def close(self, code: int, reason: str) -> None:
         """Send nothing more than a close frame."""

@@ -48,7 +48,8 @@ class Session:
     def handle(self, data: str | bytes) -> dict:
         """Return the reply to one message of the client. It never raises an exception."""
         request_id = None
-        # --8<-- [start:rate-socket] Take a token, and count in `refused` how often there was none.
+        wait = 0.0  # seconds until the user may send another request
+        # --8<-- [start:rate-socket] Take a token, and set `wait`. Count in `refused`.
         wait = self.rates.take(self.author)  # A message that isn't valid costs a token, too.
         self.refused = self.refused + 1 if wait else 0
         # --8<-- [end:rate-socket]

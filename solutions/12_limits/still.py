@@ -94,8 +94,8 @@ def main() -> None:
     start = time.monotonic()
     ada.post_for(SECONDS)
     for each in (ada, bob):
-        after = each.last - start
-        print(f"{each.name} received {each.received} messages, the last after {after:.1f} s")
+        after = f", the last after {each.last - start:.1f} s" if each.received else ""
+        print(f"{each.name} received {each.received} messages{after}")
     carol.settimeout(2)
     data = b""
     with contextlib.suppress(TimeoutError):

@@ -250,7 +250,7 @@ $("logout").addEventListener("click", () => {
 
 /** End the login, and remove all of its data from this tab. */
 async function logOut() {
-  // TODO(reason-logout): Close the connection, empty its outbox and `storage()`, post to `/logout`, then go to `/login` unless that failed.
+  // TODO(reason-logout): Close the connection, and post to `/logout`. Unless that failed, empty the outbox and `storage()`, and go to `/login`.
   // END(reason-logout)
 }
 

@@ -252,12 +252,12 @@ $("logout").addEventListener("click", () => {
 
 /** End the login, and remove all of its data from this tab. */
 async function logOut() {
-  // --8<-- [start:reason-logout] Close the connection, empty its outbox and `storage()`, post to `/logout`, then go to `/login` unless that failed.
+  // --8<-- [start:reason-logout] Close the connection, and post to `/logout`. Unless that failed, empty the outbox and `storage()`, and go to `/login`.
   connection.close();
-  connection.empty();
-  storage()?.clear(); // This also removes the outboxes of other rooms.
   const { ok, status } = await fetch("/logout", { method: "POST" });
   if (!ok && status !== 401) throw new Error(`The logout failed with ${status}.`);
+  connection.empty();
+  storage()?.clear(); // This also removes the outboxes of other rooms.
   location.replace("/login"); // The Back button doesn't return to this page.
   // --8<-- [end:reason-logout]
 }

@@ -259,10 +259,10 @@ $("logout").addEventListener("click", () => {
 /** End the login, and remove all of its data from this tab. */
 async function logOut() {
   connection.close();
-  connection.empty();
-  storage()?.clear(); // This also removes the outboxes of other rooms.
   const { ok, status } = await fetch("/logout", { method: "POST" });
   if (!ok && status !== 401) throw new Error(`The logout failed with ${status}.`);
+  connection.empty();
+  storage()?.clear(); // This also removes the outboxes of other rooms.
   location.replace("/login"); // The Back button doesn't return to this page.
 }
 
