@@ -14,9 +14,9 @@ from course.setup import environment
 IMPORTED = (
     "click psutil pytest _pytest.* hypothesis jsonschema watchfiles yaml rich.live rich.markdown "
     "rich.progress rich.syntax rich.table",
-    "flask flask_sock simple_websocket werkzeug.serving werkzeug.debug requests h11 wsproto "
+    "flask flask_sock jinja2 simple_websocket werkzeug.serving werkzeug.debug requests h11 wsproto "
     "playwright.async_api axe_playwright_python.async_playwright websockets.sync.client "
-    "websockets.extensions.permessage_deflate",
+    "websockets.extensions.permessage_deflate redis trustme",
 )
 CODE = """
 import contextlib, importlib, pkgutil, sys

@@ -22,7 +22,7 @@ LOCK = os.path.join(ROOT, ".course", "setup.lock")
 
 AGAIN = "then run the same command again."
 NO_ROOM = (
-    f"There is no room left on the disk: the course's packages take about 260 MB in {VENV}, and "
+    f"There is no room left on the disk: the course's packages take about 290 MB in {VENV}, and "
     f"up to 200 MB more while they are installed. Free some, {AGAIN}"
 )
 NOT_TRUSTED = (

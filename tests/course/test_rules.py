@@ -9,6 +9,7 @@ import pytest
 from course.author.lesson_view import views
 from course.author.rules import check
 from course.author.sync import sync
+from course.lesson.needs import FINDERS
 from course.lesson.regions import MarkerError
 
 APP = '''\
@@ -888,7 +889,7 @@ def test_each_need_of_a_lesson_has_a_finder(root):
     )
 
     assert check(root) == [
-        "docs/lessons/01_hello.md: no finder is called 'rediss', only browser. "
+        f"docs/lessons/01_hello.md: no finder is called 'rediss', only {', '.join(FINDERS)}. "
         "Add one to FINDERS in course/lesson/needs.py, or fix `needs`."
     ]
 
