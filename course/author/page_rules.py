@@ -46,7 +46,7 @@ HINTS = ("A nudge", "A pointer", "Nearly there")
 WORDS, TASKS = 2200, 8  # the limits of a lesson, unless its page sets others
 BLOCK_LINES = 20
 # Code in these languages must be included from a file. Any other block is output.
-CODE = {"python", "py", "python3", "js", "javascript", "html", "css", "jinja", "html+jinja"}
+CODE = {"python", "py", "python3", "js", "javascript", "html", "css", "jinja", "html+jinja", "lua"}
 # A shorter line, such as `else:`, is too common to give an answer away.
 TELLING = 10  # characters
 

@@ -42,7 +42,7 @@ import traceback
 from pathlib import Path
 from time import sleep
 
-PRELOADED = ("flask", "flask_sock", "simple_websocket", "requests", "werkzeug.serving")
+PRELOADED = ("flask", "flask_sock", "simple_websocket", "requests", "werkzeug.serving", "redis")
 MEMORY = 1536 * 2**20  # bytes of data; a child that asks for more gets a MemoryError
 LARGEST_FILE = 2**30  # bytes; a full disk would be the machine's fault
 PROBE = "probe "  # begins the name of a grader's module, which no learner's can have

@@ -210,6 +210,11 @@ class Socket:
         self._wire.received(self.who, _in_words(data))
         raise Unmet(f"close {code}", _in_words(data), next)
 
+    @property
+    def close_reason(self) -> str:
+        """The reason in the server's close frame, or "" if there was none."""
+        return self._connection.close_reason or ""
+
     def receive_until_close(self, code: int, seconds: float = SECONDS) -> list[str | bytes]:
         """Return the messages before a close, which must have this code."""
         messages = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-CODE = {".py", ".js", ".html", ".css", ".conf", ".toml", ".ini", ".cfg", ".yml", ".yaml"}
+CODE = {".py", ".js", ".html", ".css", ".lua", ".conf", ".toml", ".ini", ".cfg", ".yml", ".yaml"}
 NOT_THEIRS = ("__pycache__", "node_modules", "venv")  # Folders that a learner doesn't edit.
 LOOK = 1.0  # seconds between polls, for file systems that report no changes
 STEP = 20  # milliseconds without another change, after which a save counts as complete

@@ -28,6 +28,7 @@ _HASH, _SLASHES, _STARS, _HTML = ("#", ""), ("//", ""), ("/*", "*/"), ("<!--", "
 # How a comment opens and closes, in each type of file that may have markers.
 COMMENTS = {
     **dict.fromkeys((".py", ".toml", ".sh", ".conf", ".cfg", ".ini", ".yml", ".yaml"), (_HASH,)),
+    ".lua": (("--", ""),),
     ".js": (_SLASHES, _STARS),
     ".css": (_STARS,),
     ".html": (_HTML, _SLASHES, _STARS),

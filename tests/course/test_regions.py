@@ -104,6 +104,7 @@ def test_replacing_a_missing_region_is_refused():
         (".html", "<!--", " -->", []),
         (".html", "//", "", []),
         (".conf", "#", "", []),
+        (".lua", "--", "", []),
     ],
 )
 def test_each_type_of_file_has_its_own_comments(suffix, opening, closing, blank):
