@@ -6,6 +6,9 @@ a learner's own modules mean here what they mean to them:
     hosting.py FOLDER SCRATCH [ORIGIN]    serves the app of FOLDER on a free port, its files in
                                           SCRATCH. ORIGIN is that of the pages that may use it.
 
+If `REDIS_SERVER` in the environment is the path of a Redis server, the app gets one of its own,
+whose address is in `BOARD_REDIS`.
+
 It reports on its first stdout, in lines of JSON, that the app is ready, with its port and routes,
 or what went wrong. What the learner's code prints goes to stderr. It ends when its stdin does, so
 that it never outlives the program that started it.
@@ -24,8 +27,10 @@ import runpy
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -33,6 +38,7 @@ HOST = "127.0.0.1"
 LINGER = 1.0  # seconds for a client to close a WebSocket's connection
 # `module.create_app()` is a Flask app; a program is given a port, and prints where it listens.
 APP, PROGRAM = "app.py", "server.py"
+REDIS_SERVER = "REDIS_SERVER"
 LISTENS = re.compile(r"\bwss?://[^\s/:]+:([0-9]+)")
 
 
@@ -80,6 +86,35 @@ def end_with_stdin(scratch: str) -> None:
     os._exit(0)
 
 
+def start_redis(program: str, folder: str) -> str:
+    """Start a Redis on a Unix socket, with its data in the folder. Return its URL.
+
+    It is in this process's group, and ends with it.
+    """
+    path = os.path.join(folder, "redis.sock")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    options = ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"]
+    options += ["--dir", folder, "--save", "", "--appendonly", "yes", "--loglevel", "warning"]
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen([program, *options], stdin=nothing, stdout=nothing)
+    while not answers(path):
+        if process.poll() is not None:
+            raise RuntimeError(f"{program} ended with exit status {process.returncode}")
+        time.sleep(0.01)
+    return f"unix://{path}?db=0"
+
+
+def answers(path: str) -> bool:
+    """Return whether the Redis on this socket serves clients."""
+    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+        client.settimeout(LINGER)
+        client.connect(path)
+        client.sendall(b"PING\r\n")
+        return client.recv(16).startswith(b"+PONG")
+    return False
+
+
 def serve_app(say, origins: list[str]) -> None:
     """Serve the Flask app that `create_app()` in app.py returns.
 
@@ -88,6 +123,8 @@ def serve_app(say, origins: list[str]) -> None:
     """
     import flask
 
+    if program := os.environ.pop(REDIS_SERVER, ""):
+        os.environ["BOARD_REDIS"] = start_redis(program, os.getcwd())
     app = importlib.import_module("app").create_app()
     if not isinstance(app, flask.Flask):
         raise TypeError(f"create_app() returned a {type(app).__name__}, not a Flask app.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from course.lesson import needs
 from course.setup import environment
 
 CHILD = Path(__file__).parents[1] / "hosting.py"
@@ -29,12 +30,14 @@ Tell = Callable[[str, dict], None]
 class App:
     """The app of a folder. It calls `tell` for each change: `tell("ready", {...})`.
 
+    `needs` are those of its lesson. It gets a Redis of its own if it needs one.
+
     `state` is starting, ready, broken or ended. While it is broken, `sentence` says why, and no
     older version of the app runs in its place.
     """
 
-    def __init__(self, folder: Path, tell: Tell) -> None:
-        self.folder, self._tell = folder, tell
+    def __init__(self, folder: Path, tell: Tell, needs: tuple[str, ...] = ()) -> None:
+        self.folder, self._tell, self._needs = folder, tell, needs
         self.origin = ""  # of the app's own pages, as the browser sees it
         self.state, self.sentence, self.trace = "starting", "", ""
         self.port, self.routes, self.settings = 0, [], {}
@@ -59,6 +62,13 @@ class App:
             self._become("starting")
             await self._end()
             ours = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+            if "redis" in self._needs:
+                redis = needs.find("redis")
+                if not redis.where:
+                    self.sentence = f"The app needs Redis. {redis.advice}"
+                    self._become("broken")
+                    return
+                ours["REDIS_SERVER"] = redis.where
             origin = [self.origin] if self.origin else []
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, str(CHILD), str(self.folder), self._scratch.name, *origin),

@@ -76,7 +76,7 @@ class Bench:
         self._lesson, self._folder, self._say = lesson, folder, say
         self._loop = asyncio.get_running_loop()
         self.transcript = Transcript()
-        self.app = App(folder, self._hear)
+        self.app = App(folder, self._hear, lesson.needs)
         self.proxy = Proxy(self.app, self.transcript, self._own)
         recordings = lesson.root / ".course" / "recordings"
         self.recorder = Recorder(recordings, lesson.slug, self.transcript)

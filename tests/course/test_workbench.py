@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from websockets.sync.client import connect
 
 from course.grading.waiting import PATIENCE
 from course.learner.refusal import Refusal
+from course.lesson import needs
 from course.lesson.lessons import ROOT, Lesson
 from course.workbench import app as app_module
 from course.workbench import read_events
@@ -1065,6 +1067,61 @@ def test_an_app_that_ignores_sigterm_is_replaced_and_ended(tmp_path, monkeypatch
 
     for pid in asyncio.run(run()):
         assert_ended(pid)
+
+
+COUNTED = """
+import os
+
+import redis
+from flask import Flask
+
+def create_app():
+    app = Flask(__name__)
+    starts = redis.Redis.from_url(os.environ["BOARD_REDIS"]).incr("starts")
+    app.add_url_rule("/", view_func=lambda: str(starts))
+    return app
+"""
+
+
+@pytest.mark.skipif(not needs.redis().where, reason=needs.redis().advice)
+def test_an_app_that_needs_redis_gets_one_that_keeps_its_data_over_a_save(tmp_path):
+    folder = write_app(tmp_path, COUNTED).lesson
+
+    async def run() -> tuple[list[str], list[int]]:
+        app, found, pids = App(folder, lambda *_: None, ("redis",)), [], []
+        try:
+            for _ in range(2):
+                await app.restart()
+                assert await app.ready(), app.sentence
+                get = functools.partial(requests.get, timeout=SECONDS)
+                found.append((await asyncio.to_thread(get, f"http://127.0.0.1:{app.port}")).text)
+                pids += [each.pid for each in psutil.Process(app._process.pid).children()]
+        finally:
+            await app.close()
+        return found, pids
+
+    found, pids = asyncio.run(run())
+
+    assert found == ["1", "2"]
+    assert len(pids) == 2
+    for pid in pids:
+        assert_ended(pid)
+
+
+def test_without_redis_an_app_that_needs_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(needs.FINDERS, "redis", lambda: needs.Found("", "Get it somewhere."))
+    folder = write_app(tmp_path, COUNTED).lesson
+
+    async def run() -> str:
+        app = App(folder, lambda *_: None, ("redis",))
+        try:
+            await app.restart()
+            assert not await app.ready()
+        finally:
+            await app.close()
+        return app.sentence
+
+    assert asyncio.run(run()) == "The app needs Redis. Get it somewhere."
 
 
 ACCOUNTS = """
