@@ -1,4 +1,4 @@
-"""The clients of benchmarks/fanout.py: all in one process, one loop, frames read by hand.
+"""The clients of fanout.py and scale.py: all in one process, one loop, frames read by hand.
 
 A client that parses each message would cost more than many a server. So while the clock runs, a
 read costs a system call into a buffer, and only a few clients count messages: each message ends
@@ -7,6 +7,7 @@ did each client receive in that time, were they the same for all, and is every m
 """
 
 import base64
+import contextlib
 import os
 import re
 import selectors
@@ -226,6 +227,18 @@ class Load:
             if sorted(order) != list(range(messages)):
                 raise Broken("a client has a message twice, or never")
             self.one_order &= order == expected
+
+
+@contextlib.contextmanager
+def idle(port: int, dialect: Dialect, count: int) -> Iterator[None]:
+    """Hold so many connections open that nothing is sent on."""
+    with contextlib.ExitStack() as stack:
+        for first in range(0, count, AT_ONCE):
+            opened = [_asked(port, dialect) for _ in range(min(AT_ONCE, count - first))]
+            for each in opened:
+                stack.enter_context(each)
+                _join(each, dialect)
+        yield
 
 
 def _numbers(stream: bytes) -> list[int]:

@@ -36,7 +36,7 @@ def described(lesson: str) -> dict:
 
 
 RECEIVED = received()
-NEWEST = described("12")
+NEWEST = described("13")
 MESSAGES = NEWEST["components"]["messages"]
 REQUESTS = {name for name, each in NEWEST["operations"].items() if each["action"] == "receive"}
 
