@@ -6,6 +6,7 @@ gunicorn serves the app in two processes, which have a Redis. `--restart` restar
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -114,6 +115,7 @@ def main(path: str, *options: str) -> None:
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         redis.stop()
+        shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 if __name__ == "__main__":
