@@ -463,6 +463,31 @@ def classroom50(names: tuple[str, ...], out: Path) -> None:
     write(out, autograder(_named(names)))
 
 
+@classroom.command()
+@click.option("--out", type=Path, required=True, metavar="DIR", help="Make the kit in DIR.")
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    type=click.Choice(["linux", "linux-arm", "mac", "mac-intel", "windows"]),
+    help="Add wheels for a system. Repeatable. Without it: linux, mac and windows.",
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="VERSION",
+    help="Add wheels for a Python. Repeatable. Without it: 3.11, 3.12 and 3.13.",
+)
+@click.option("--zip", "as_zip", is_flag=True, help="Make a zip file of it.")
+def kit(out: Path, systems: tuple[str, ...], pythons: tuple[str, ...], as_zip: bool) -> None:
+    """Make a kit for a room without internet: the course, its packages and the site."""
+    from course.classroom.kit import make, zipped
+
+    make(ROOT, out, systems, pythons, click.echo)
+    click.echo(f"The kit is in {zipped(out) if as_zip else out}. Open its START.html.")
+
+
 @course.command("test")
 @click.option("--lesson", metavar="N", help="Test the grader of one lesson instead of all.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Run N tests at once.")

@@ -95,6 +95,8 @@ class Container:
             *("--memory", MEMORY, "--pids-limit", "1024"),
             *("--cap-drop", "ALL", *(f"--cap-add={name}" for name in CAPABILITIES)),
             *("--security-opt", "no-new-privileges"),
+            # With SELinux, a container can't read an unlabelled folder, and relabelling changes it.
+            *(("--security-opt", "label=disable") if "podman" in self._program else ()),
             *("--env", f"COURSE_PATIENCE={PATIENCE:g}", "--env", "HOME=/tmp"),
             *("--volume", f"{job.folder.resolve()}:/submission/{job.slug}:ro"),
             self.image,

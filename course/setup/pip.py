@@ -24,6 +24,8 @@ PASSING = environment.names(
     """
 )
 SECTIONS = ("global", "install")  # of pip's configuration files; a later one counts more
+# The folder that a teacher's kit adds to the course: the packages are there, not on the network.
+KIT = os.path.join(packages.ROOT, "wheels")
 QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off")
 
 Settings = Mapping[str, str]
@@ -75,7 +77,13 @@ def download(requirements: list[str], folder: str, settings: Settings, progress:
 
 
 def settings(progress: Progress) -> dict[str, str]:
-    """Return what a person has set for their pip, by the options' names. Raises Failed."""
+    """Return what a person has set for their pip, by the options' names. Raises Failed.
+
+    In a kit they are its own: only its folder has the packages.
+    """
+    if os.path.isdir(KIT):
+        # A URL, since pip and uv split the setting at spaces.
+        return {"no-index": "true", "find-links": _url(KIT)}
     found: dict[str, str] = {}
     # Variables are read below. Here, one such as PIP_QUIET would hide what is listed.
     where = {name: os.environ[name] for name in ("PIP_CONFIG_FILE",) if name in os.environ}
@@ -91,6 +99,13 @@ def settings(progress: Progress) -> dict[str, str]:
         if name.startswith("PIP_") and value:
             found[name.removeprefix("PIP_").lower().replace("_", "-")] = value
     return {name: value for name, value in found.items() if name in PASSING}
+
+
+def _url(folder: str) -> str:
+    from urllib.parse import urljoin
+    from urllib.request import pathname2url
+
+    return urljoin("file:", pathname2url(folder))
 
 
 def bundled() -> str | None:
