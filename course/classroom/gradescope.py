@@ -26,12 +26,16 @@ uv venv --python 3.12 .venv
 uv pip install --python .venv/bin/python -r requirements.txt
 chmod -R go-rwx solutions tests/answers
 """
-# The browser of Ubuntu's own package needs snap, which a container doesn't have.
-BROWSER = """\
+# What else a lesson needs, by its name in the page's front matter. The browser of Ubuntu's own
+# package needs snap, which a container doesn't have. Redis comes with the packages.
+NEEDS = {
+    "browser": """\
 export PLAYWRIGHT_BROWSERS_PATH=/opt/browsers
 .venv/bin/python -m playwright install --with-deps chromium
 ln -s /opt/browsers/chromium-*/chrome-linux*/chrome /usr/local/bin/chromium
-"""
+""",
+    "nginx": "apt-get install -y nginx\n",
+}
 RUN = """\
 #!/usr/bin/env bash
 cd /autograder/source/course
@@ -78,7 +82,8 @@ def _test(lesson: LessonResult, task: TaskResult, number: str) -> dict:
 def autograder(root: Path, lessons: list[Lesson]) -> bytes:
     """Return the zip file to upload: setup.sh, run_autograder, and the course."""
     options = " ".join(f"--lesson {lesson.slug}" for lesson in lessons)
-    setup = SETUP + (BROWSER if any("browser" in lesson.needs for lesson in lessons) else "")
+    needed = {name for lesson in lessons for name in lesson.needs}
+    setup = SETUP + "".join(text for name, text in NEEDS.items() if name in needed)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "setup.sh", setup.encode(), 0o755)

@@ -146,13 +146,15 @@ def test_the_autograder_for_gradescope_has_both_scripts_at_its_top():
     assert not [name for name in names if "/.venv/" in name or "/__pycache__/" in name]
 
 
-def test_the_autograder_installs_a_browser_only_if_a_lesson_needs_one():
+def test_the_autograder_installs_what_its_lessons_need():
     def setup(number: str) -> str:
         archive = zipfile.ZipFile(io.BytesIO(gradescope.autograder(ROOT, [find(number)])))
         return archive.read("setup.sh").decode()
 
     assert "chromium" not in setup("1")
     assert "playwright install --with-deps chromium" in setup("9")
+    assert "nginx" not in setup("9")
+    assert "apt-get install -y nginx" in setup("13")
 
 
 # Classroom 50: https://github.com/foundation50/classroom50/wiki/Advanced-Autograding
