@@ -336,7 +336,7 @@ def measure(quick: bool, gap: float | None) -> int:
 
 @course.group("class")
 def classroom() -> None:
-    """For teachers: grade a folder of submissions."""
+    """For teachers: grade submissions, and export the grades."""
 
 
 @classroom.command("grade")
@@ -355,9 +355,9 @@ def classroom() -> None:
 def grade_class(
     folder: Path, names: tuple[str, ...], out: Path | None, jobs: int | None, **options
 ) -> int:
-    """Grade the submissions in FOLDER: a folder, zip file or git bundle for each learner.
+    """Grade a folder of submissions.
 
-    Without --lesson, it grades every lesson that a submission contains. The reports are written to
+    FOLDER has a folder, a zip file or a git bundle for each learner. Without --lesson, it grades every lesson that a submission contains. The reports are written to
     FOLDER-grades, unless --out names another folder. After an interruption, the same command goes
     on from where it stopped.
     """
@@ -383,9 +383,9 @@ def _lesson_option(command):
 @click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
 @click.option("--fail", is_flag=True, help="Exit with 1 unless every task passed.")
 def autograde(submission: Path, names: tuple[str, ...], name: str, out: Path, fail: bool) -> int:
-    """Grade one SUBMISSION, and write the report in a platform's format.
+    """Grade one submission for a platform's autograder.
 
-    The formats are actions, classroom50, exercism, gradescope, json and junit. The submission isn't
+    It writes the report in the platform's format. The formats are actions, classroom50, exercism, gradescope, json and junit. The submission isn't
     graded in a container, since the platform isolates it. The exit status is 0 if it was graded.
     """
     import io
@@ -408,9 +408,9 @@ def autograde(submission: Path, names: tuple[str, ...], name: str, out: Path, fa
 @click.option("--out", type=Path, required=True, metavar="FILE", help="Write it here; - is stdout.")
 @click.option("--assignment", metavar="NAME", help="The assignment's name in Canvas.")
 def sheet(platform: str, grades: Path, sheet: Path, out: Path, assignment: str | None) -> int:
-    """Fill the grades into a SHEET that Moodle or Canvas exported.
+    """Fill grades into a sheet of Moodle or Canvas.
 
-    GRADES is the grades.json of `class grade`.
+    SHEET is what the platform exported. GRADES is the grades.json of `class grade`.
     """
     from course.classroom import canvas, moodle
     from course.classroom.sheet import read_book, read_rows
@@ -481,7 +481,10 @@ def classroom50(names: tuple[str, ...], out: Path) -> None:
 )
 @click.option("--zip", "as_zip", is_flag=True, help="Make a zip file of it.")
 def kit(out: Path, systems: tuple[str, ...], pythons: tuple[str, ...], as_zip: bool) -> None:
-    """Make a kit for a room without internet: the course, its packages and the site."""
+    """Make a kit for a room without internet.
+
+    It has the course, wheels of its packages, and the site.
+    """
     from course.classroom.kit import make, zipped
 
     make(ROOT, out, systems, pythons, click.echo)

@@ -6,6 +6,7 @@ doesn't count if the starter or our solution has it, if it is short, or if many 
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -46,14 +47,7 @@ class Pair:
 
 def own_lines(lesson: Lesson, folder: Path) -> dict[str, Place]:
     """Return the lines that the learner wrote, each with its first place."""
-    ours = {
-        _plain(line)
-        for content in (
-            *starter_files(lesson).values(),
-            *(path.read_bytes() for path in files(lesson.solution).values()),
-        )
-        for line in _lines(content)
-    }
+    ours = _ours(lesson)
     found: dict[str, Place] = {}
     for name, path in files(folder).items():
         for number, line in enumerate(_lines(path.read_bytes()), 1):
@@ -61,6 +55,14 @@ def own_lines(lesson: Lesson, folder: Path) -> dict[str, Place]:
             if SHORTEST <= len(text) <= LONGEST and text not in ours and len(found) < MOST_LINES:
                 found.setdefault(text, Place(f"{lesson.slug}/{name}", number))
     return found
+
+
+@cache
+def _ours(lesson: Lesson) -> frozenset[str]:
+    """Return the lines of the starter and of our solution."""
+    solution = [path.read_bytes() for path in files(lesson.solution).values()]
+    contents = [*starter_files(lesson).values(), *solution]
+    return frozenset(_plain(line) for content in contents for line in _lines(content))
 
 
 def _lines(content: bytes) -> list[str]:

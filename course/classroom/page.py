@@ -1,6 +1,7 @@
 """The report on a class as one HTML page, which can be printed: report.html is its template."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 
@@ -30,6 +31,7 @@ def as_html(book: Gradebook) -> bytes:
     environment.filters["printable"] = printable
     environment.filters["lines"] = lambda text: "\n".join(map(printable, text.split("\n")))
     environment.filters["sign"] = sign
+    environment.filters["picture"] = picture
     template = environment.get_template("report.html")
     text = template.render(book=book, cell=cell, passing=passing, meanings=MEANINGS)
     return text.encode("utf-8", "replace")
@@ -38,6 +40,12 @@ def as_html(book: Gradebook) -> bytes:
 def sign(status: str) -> str:
     """Return the sign of a verdict, as `check` shows it."""
     return " " if status == "absent" else UNICODE.of(status)
+
+
+def picture(screenshot: str) -> str:
+    """Return the URL of a screenshot beside the page: `pictures/ada/01_rest.png`; or ""."""
+    parts = Path(screenshot).parts[-3:]
+    return quote("/".join(parts)) if parts[:1] == ("pictures",) else ""
 
 
 def cell(report: Report, lesson: Asked, task_id: str) -> TaskResult | None:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from little_course import SOLUTION, STARTER, make_course, write
 
-from course.classroom import container, grade, gradebook
+from course.classroom import container, grade, gradebook, page
 from course.classroom.gradebook import Gradebook
 from course.grading.engine import Job
 from course.learner.refusal import Refusal
@@ -195,6 +195,17 @@ def test_the_page_has_the_matrix_and_the_cards_as_text(room):
     assert 'title="read: failed"' in room.page
     assert "<script" not in room.page
     assert "http" not in room.page
+
+
+def test_the_page_shows_the_screenshots_beside_it(room, tmp_path):
+    where = tmp_path / "grades" / "pictures" / "ada b" / "01_rest-read.png"
+    task = TaskResult("read", "Read", 1, "failed", Card(screenshot=str(where)))
+    report = grade.Report(1, [LessonResult("01_rest", "", [task])])
+    asked = gradebook.Asked("01_rest", "", (lessons.Task("read", "Read"),))
+
+    text = page.as_html(Gradebook([gradebook.Grade("ada b", report)], [asked])).decode()
+
+    assert '<img src="pictures/ada%20b/01_rest-read.png"' in text
 
 
 def test_junit_has_a_suite_for_each_submission_and_lesson(room):
