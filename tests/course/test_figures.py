@@ -1209,3 +1209,78 @@ def test_two_operations_are_stepped_by_keyboard(page):
     for _ in range(6):
         step.press("Enter")
     assert verdict.inner_text() == "All three have \u201cthe black <b>cat sat\u201d."
+
+
+# A turn on a slow line
+
+
+def drawn(way: str, half: int, press: int) -> list[list]:
+    """Return [ms, tick, whether the snake has turned] for each 10 ms of a way to draw it."""
+    sent = press + half  # when the turn is at the server
+    turn = next(tick for tick in range(30) if tick * 100 >= sent)
+    if way == "Predicted":
+        turn = next(tick for tick in range(30) if (tick - 1) * 100 > sent)
+    found = []
+    for now in range(0, 1001, 10):
+        if way == "Raw":
+            tick = max((n for n in range(11) if n * 100 + half <= now), default=0)
+            found.append([now, tick, tick >= turn])
+        else:
+            tick = max(0, now + half if way == "Predicted" else now - half - 150) / 100
+            found.append([now, tick, tick > turn - 1])
+    return found
+
+
+@pytest.mark.parametrize("round_trip", [20, 40, 100, 200, 300])
+def test_a_turn_is_seen_when_a_clock_of_ticks_says_so(looks, round_trip):
+    presses = list(range(400, 500, 10))
+    given = [{"roundTrip": round_trip, "press": press} for press in presses]
+
+    runs = model(looks, "lag", "(m, all) => all.map(m.play)", given)
+
+    for press, ways in zip(presses, runs, strict=True):
+        assert [way["name"] for way in ways] == ["Raw", "Interpolated", "Predicted"]
+        for way in ways:
+            points = drawn(way["name"], round_trip // 2, press)
+            assert [[a, pytest.approx(b), c] for a, b, c in points] == way["points"]
+            first = next(now for now, _, turned in points if turned)
+            assert way["seen"] == first - press - (0 if way["steps"] else 10)
+        raw, between, predicted = (way["seen"] for way in ways)
+        assert 0 <= predicted <= 100
+        assert between == raw + 50
+        assert round_trip <= raw <= round_trip + 100
+        assert press + round_trip / 2 <= ways[2]["turn"] * 100  # The turn is there in time.
+
+
+def test_the_ways_to_draw_a_snake_are_those_of_lesson_16():
+    smooth = (ROOT / "solutions/16_game/static/smooth.js").read_text("utf-8")
+    figure = (FIGURES / "lag.js").read_text("utf-8")
+
+    assert "const BEHIND = 1.5;" in smooth
+    assert "const tick = Math.max(drawn + 2," in smooth
+    assert "const TICK = 100, BEHIND = 1.5, END = 1000;" in figure
+
+
+def test_the_still_picture_of_a_turn_is_what_is_drawn_first(page):
+    figure = page.locator("figure-lag")
+
+    for part in ("tbody :is(th, td)", "svg path", "svg circle"):
+        script = "all => all.map((each) => each.getAttribute('d') ?? each.textContent)"
+        still, live = (
+            figure.locator(f".{half} {part}").evaluate_all(script) for half in ("still", "live")
+        )
+        assert still == live
+
+
+def test_a_turn_is_played_by_keyboard(page):
+    figure = page.locator("figure-lag .live")
+    assert "after 20 ms with prediction, and after 120 ms without" in figure.inner_text()
+
+    figure.get_by_role("slider", name="Round trip").press("End")
+    seen = figure.locator("tbody tr td:last-child").all_text_contents()
+    assert seen == ["320 ms", "370 ms", "20 ms"]
+
+    slider = figure.get_by_role("slider", name="The key is pressed")
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "The key is pressed at 400 ms"
+    assert figure.locator("tbody tr td:last-child").all_text_contents()[2] == "50 ms"
