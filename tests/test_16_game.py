@@ -741,7 +741,7 @@ def test_a_correction_glides(lab):
 def test_a_browser_plays_a_round_by_keyboard_and_touch(stage, server):
     room = stage.name()
     address = f"{server.url}/rooms/{room}?author=ada"
-    tab = stage.browser().open("ada", address, before=COUNT_DRAWN)
+    tab = stage.browser().open("ada", address, before=ROUND)
     tab.wait_for(f"{STATE} === 'open'", "the page to connect", STATE)
     food = [at(x, 15) for x in range(20, 56)]
     server.probe(PROBES, "place", room, [[1, [at(21, 20), at(20, 20), at(19, 20)]]], food)
@@ -1000,8 +1000,10 @@ DRAWN = """async () => {
     for (const _ of [1, 2, 3]) await new Promise((done) => requestAnimationFrame(done));
     return window.drawn - before;
 }"""
-# Counts what is drawn, and lets a test move a finger.
-COUNT_DRAWN = """
+# Counts what is drawn, and lets a test move a finger. The page's time stands still, so that each
+# turn is for the second tick from now, however long a message takes.
+ROUND = """
+performance.now = () => 1000;
 window.drawn = 0;
 const { fillRect } = CanvasRenderingContext2D.prototype;
 CanvasRenderingContext2D.prototype.fillRect = function (...given) {
