@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from little_course import SOLUTION, STARTER, make_course, write
 
 from course.classroom import container, grade, gradebook, page
@@ -206,6 +207,26 @@ def test_the_page_shows_the_screenshots_beside_it(room, tmp_path):
     text = page.as_html(Gradebook([gradebook.Grade("ada b", report)], [asked])).decode()
 
     assert '<img src="pictures/ada%20b/01_rest-read.png"' in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_can_be_read_on_a_phone_and_passes_axe(room, browser, scheme):
+    room.hand_in("ada", HALF)
+    room.hand_in("bob", SOLUTION.replace("message", "a_name_that_is_much_longer") * 3)
+    room.hand_in("cleo", SOLUTION.replace("message", "a_name_that_is_much_longer") * 3)
+    write(room.folder / "eve.zip", "not a zip file")
+    room.grade()
+
+    with browser.new_context(
+        viewport={"width": 390, "height": 800}, color_scheme=scheme
+    ) as context:
+        found = context.new_page()
+        found.goto((room.out / "report.html").as_uri())
+        violations = Axe().run(found).response["violations"]
+        width = found.evaluate("document.documentElement.scrollWidth")
+
+    assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == []
+    assert width == 390
 
 
 def test_junit_has_a_suite_for_each_submission_and_lesson(room):
