@@ -357,9 +357,9 @@ def grade_class(
 ) -> int:
     """Grade a folder of submissions.
 
-    FOLDER has a folder, a zip file or a git bundle for each learner. Without --lesson, it grades every lesson that a submission contains. The reports are written to
-    FOLDER-grades, unless --out names another folder. After an interruption, the same command goes
-    on from where it stopped.
+    FOLDER has a folder, a zip file or a git bundle for each learner. Without --lesson, it grades
+    every lesson that a submission contains. The reports are written to FOLDER-grades, unless --out
+    names another folder. After an interruption, the same command goes on from where it stopped.
     """
     from course.classroom.grade import Request, grade
 
@@ -385,8 +385,9 @@ def _lesson_option(command):
 def autograde(submission: Path, names: tuple[str, ...], name: str, out: Path, fail: bool) -> int:
     """Grade one submission for a platform's autograder.
 
-    It writes the report in the platform's format. The formats are actions, classroom50, exercism, gradescope, json and junit. The submission isn't
-    graded in a container, since the platform isolates it. The exit status is 0 if it was graded.
+    It writes the report in the platform's format: actions, classroom50, exercism, gradescope, json
+    or junit. The submission isn't graded in a container, since the platform isolates it. The exit
+    status is 0 if it was graded.
     """
     import io
 
