@@ -374,14 +374,20 @@ def test_an_invalid_cursor_is_refused_with_400(stage, server):
 
 @task("resume")
 def test_a_message_that_is_posted_while_the_last_page_is_sent_comes_once(stage, server):
-    for count in (3, 52):
+    for count, probe in (
+        (3, "pause_last_page"),
+        (52, "pause_last_page"),
+        (3, "pause_greeting"),
+        (52, "pause_greeting"),
+    ):
         room = stage.name()
         after = stored(stage, room)["id"]
         stored(stage, room, count=count)
-        server.probe(PROBES, "pause_last_page", says="the thread that reads the last page is slow")
+        where = "has read the last page" if probe == "pause_last_page" else "will greet bob"
+        server.probe(PROBES, probe, says=f"the thread that {where} is slow")
 
         bob = begin(partial(Guest, server, "bob", room, after=after, in_a_hurry=True))
-        eventually(lambda: server.probe(PROBES, "is_paused"), "a page to be read", lambda: "none")
+        eventually(lambda: server.probe(PROBES, "is_paused"), "bob's replay", lambda: "none")
         first = begin(partial(post, server, "eve", room, stage.text()))
         wait_for_one(first, bob)
         server.probe(PROBES, "go_on")
@@ -518,7 +524,8 @@ def test_the_seconds_in_the_reason_of_1012_and_1013_replace_the_delay(page):
     asked = [("40", 40), ("2.5", 2.5), ("7", 7), ("0.25", 0.25), ("300", 300), ("86400", 300)]
     cases = [(code, f"retry-after={text}", s) for code in (1012, 1013) for text, s in asked]
     unreadable = ["", "5", "retry-after=", "retry-after=-5", "retry-after=soon"]
-    unreadable += ["retry-after=40 minutes", "retry-after=NaN"]
+    unreadable += ["retry-after=40 minutes", "retry-after=NaN", "please retry-after=40"]
+    unreadable += ["Retry-After=40", "retry-after=.5", "retry-after=1e3", "retry-after= 40"]
     cases += [(1012, reason, 1) for reason in unreadable]
     cases += [(code, "retry-after=40", 1) for code in (1001, 1006, 1011)]
 
@@ -747,8 +754,11 @@ def test_wake_retries_at_once_with_one_websocket(page):
     page.expect_attempts(6, "while the last one is still connecting")
     page.welcome(resumed=True)
     page.expect_state("open", "after the welcome")
+    wanted = "0.999 * 30 s: wake() isn't a connection that has worked"
+    expect_waits(page.lose(1006), [29_970], wanted)
+    page.welcome(resumed=True)
     page.pass_time(20_000)
-    page.expect_attempts(6, "since the last one is open")
+    page.expect_attempts(7, "since the last one is open")
 
 
 @task("watchdog")
@@ -1108,6 +1118,7 @@ def test_too_many_missed_messages_are_requested_page_by_page(page):
     page.say(pushed(204))
     page.say(*page.history(108, range(109, 159)), *[pushed(205)])
     page.say(*page.history(158, range(159, 206)))
+    page.expect_sent("history", 2, "since the second page wasn't full")
     page.lose(1006)
     page.expect_after(205, "since nothing is missing any more")
     page.welcome(205, resumed=True)
@@ -1189,6 +1200,23 @@ def test_each_object_is_passed_to_the_page_once_in_order(page):
 
     found = [one for one in page.received if one["type"] != "welcome"]
     expect(found == said, f"these objects: {shown(said)}", found)
+
+
+@task("once")
+def test_the_first_page_of_messages_is_shown_though_its_reply_was_lost(stage, server):
+    room = stage.name()
+    stored(stage, room, count=6)
+    server.probe(PROBES, "hold_requests", "older", says="the replies to older take long")
+    url = f"{server.url}/rooms/{room}?author=ada"
+    tab = stage.browser().open("ada", url, before="Math.random = () => 0.01;")
+    eventually(lambda: server.probe(PROBES, "is_paused"), "a request for older", lambda: "none")
+
+    stored(stage, room, count=60)
+    server.probe(PROBES, "cut", "ada", says="ada's connection is cut")
+    server.probe(PROBES, "go_on")
+
+    rows = "document.querySelectorAll('#messages > li').length"
+    tab.wait_for(f"{rows} >= 66", "66 messages", f"`${{{rows}}} messages`")
 
 
 @task("once")

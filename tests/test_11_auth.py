@@ -459,11 +459,13 @@ def test_expired_tickets_and_logins_are_deleted(board):
 @task("ticket")
 def test_tickets_cannot_be_guessed_and_are_stored_as_a_hash(board):
     bob = board.program("bob")
+    board.probe("stop_time", says="the clock stops, so that it can't make tickets differ")
 
     tickets = [bob.ticket() for _ in range(20)]
 
     long = all(len(ticket) >= 22 for ticket in tickets)  # 128 bits are 22 characters of base64.
     expect(long, "at least 128 random bits in each ticket", tickets[0])
+    expect(len(set(tickets)) == 20, "20 different tickets", tickets[:3])
     columns = [len(set(column)) for column in zip(*tickets, strict=False)]
     expect(min(columns) > 1, "tickets that have no character in common", tickets[:3])
     stored = board.stored()
@@ -816,6 +818,33 @@ def test_a_user_whose_login_has_ended_logs_in_again_and_loses_no_text(stage):
 
 
 @task("reason")
+def test_a_page_asks_about_its_own_room_and_waits_for_as_long_as_it_is_told(stage):
+    board, tab = open_page(stage, before=COUNT_ANSWERS, control_time=True)
+    wait_for_state(tab, "open")
+    asked: list[str] = []
+
+    def too_many(url: str) -> dict:
+        asked.append(url)
+        return {"status": 429, "headers": {"Retry-After": "30"}, "body": ""}
+
+    board.browser.answer("**/access*", too_many)
+    board.probe("change_role", board.database, board.room, "ada", None)
+    board.probe("cut_all", says="all connections are cut")
+    wait_for_state(tab, "reconnecting")
+    tab.pass_time(1.0)
+    tab.wait_for("window.answered === 1", "the page to ask why its handshake failed", "answered")
+    count = len(tab.sockets())
+    tab.pass_time(14.0)
+    before = len(tab.sockets())
+    tab.pass_time(1.5)
+
+    expect(asked[0].endswith(f"/rooms/{board.room}/access"), "its own room's access", asked)
+    expect(before == count, "no retry within 14 s", f"{before - count}")
+    after = len(tab.sockets())
+    expect(after == count + 1, "a retry 15 s after 429 with Retry-After: 30", f"{after - count}")
+
+
+@task("reason")
 def test_a_logout_leaves_nothing_in_the_tab(stage):
     board, tab = open_page(stage)
     text, other = stage.text(), stage.text()
@@ -886,13 +915,18 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(board):
 def test_a_wrong_name_costs_the_same_work_as_a_wrong_password(board):
     board.probe("count_hashes")
 
-    board.ask_for_token("ada", "wrong").expect_status(401)
-    wanted = board.probe("counted_hashes")
-    board.ask_for_token("nobody", "wrong").expect_status(401)
+    for send, password in (
+        (board.ask_for_token, "wrong"),
+        (board.send_form, ""),
+        (board.send_form, "x" * 256),
+    ):
+        send("ada", password).expect_status(401)
+        wanted = board.probe("counted_hashes")
+        send("nobody", password).expect_status(401)
 
-    found = board.probe("counted_hashes")
-    expect(len(wanted) == 1, "one hash for a password", wanted)
-    expect(found == wanted, f"the same work for a name that is wrong: {wanted}", found)
+        found = board.probe("counted_hashes")
+        expect(len(wanted) == 1, "one hash for a password", wanted)
+        expect(found == wanted, f"the same work for a name that is wrong: {wanted}", found)
 
 
 @task("secret")
@@ -997,6 +1031,17 @@ HIJACK = """(url) => new Promise((done) => {
     socket.onmessage = (event) => { done(JSON.parse(event.data).type); socket.close(); };
     socket.onclose = () => done("refused");
 })"""
+# Counts in `answered` the answers of fetch() that the page has. Each random number is 0.5.
+COUNT_ANSWERS = """
+const real = window.fetch;
+window.answered = 0;
+window.fetch = async (...given) => {
+    const answer = await real(...given);
+    window.answered += 1;
+    return answer;
+};
+Math.random = () => 0.5;
+"""
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -1013,12 +1058,17 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-def open_page(stage: Stage) -> tuple["Board", Tab]:
-    """Return a board that allows its own pages, and a tab in its room, where ada has logged in."""
+def open_page(stage: Stage, before: str = "", control_time: bool = False) -> tuple["Board", Tab]:
+    """Return a board that allows its own pages, and a tab in its room, where ada has logged in.
+
+    `before` is JavaScript that runs before any of the page's own.
+    """
     port = free_port()
     board = Board(stage, port, ORIGINS=[f"http://127.0.0.1:{port}"])
     board.browser = stage.browser()
-    tab = board.browser.open("ada", f"{board.server.url}/rooms/{board.room}")
+    if control_time:
+        board.browser.control_time()
+    tab = board.browser.open("ada", f"{board.server.url}/rooms/{board.room}", before=before)
     log_in_with(tab, board)
     return board, tab
 

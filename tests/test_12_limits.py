@@ -81,6 +81,20 @@ def test_each_message_is_encoded_once_for_all_clients(board):
 
 
 @task("writer")
+def test_a_presence_has_a_name_and_a_message_has_none(board):
+    board.probe("watch")
+    ada = board.join("ada")
+
+    board.join("bob")
+    ada.post("hi")
+    ada.wait_for_presence("ada", "bob")
+
+    for kind, wanted in (("presence", ["presence"]), ("message", [None])):
+        found = board.probe("names_of", f'{{"type": "{kind}"')
+        expect(found == wanted, f"{wanted[0]} as `latest` of each {kind}", found)
+
+
+@task("writer")
 def test_all_that_waits_for_a_client_is_sent_in_one_call(board):
     board.probe("watch")
     ada, bob = board.join("ada"), board.join("bob")
@@ -282,6 +296,14 @@ def test_a_queue_takes_what_fits_exactly(board):
 
         limits = f"{max_bytes} bytes and {max_frames} frames"
         expect(found == sizes[:taken], f"{sizes[:taken]} of {sizes} in {limits}", found)
+
+
+@task("queue")
+def test_a_queue_that_is_full_is_closed_with_the_time_to_retry(board):
+    found = board.probe("ending_when_full")
+
+    met = len(found) == 2 and found[0] == 1013 and found[1].startswith("retry-after=")
+    expect(met, "close 1013 with the reason retry-after=SECONDS", found)
 
 
 @task("queue")
@@ -531,23 +553,25 @@ def test_a_member_who_is_back_in_time_has_not_left(board):
 @task("latest")
 def test_a_member_who_is_not_back_in_time_has_left(board):
     board.probe("stop_time")
-    ada, bob, eve = (board.join(who) for who in ("ada", "bob", "eve"))
-    ada.wait_for_presence("ada", "bob", "eve")
+    ada, bob, eve, zoe = (board.join(who) for who in ("ada", "bob", "eve", "zoe"))
+    ada.wait_for_presence("ada", "bob", "eve", "zoe")
 
-    bob.leave()
-    board.wait_until_joined(2)
-    board.probe("later", 1.0)
-    eve.leave()
-    board.wait_until_joined(1)
+    for left, guest in zip((3, 2, 1), (bob, eve, zoe), strict=True):
+        guest.leave()
+        board.wait_until_joined(left)
+        board.probe("later", 0.5)
     timers = board.probe("started")
     expect(timers == [board.GRACE], f"one timer, of {board.GRACE:g} s", timers)
-    board.probe("later", board.GRACE - 1.0)
+    board.probe("later", board.GRACE - 1.5)
     board.probe("fire", says="the grace period of bob ends")
-    ada.expect_presence("ada", "eve")
+    ada.expect_presence("ada", "eve", "zoe")
     timers = [round(seconds, 3) for seconds in board.probe("started")]
-    expect(timers == [1.0], "a timer for eve, of 1 s", timers)
-    board.probe("later", 1.001)
+    expect(timers == [0.5], "a timer for eve, of 0.5 s", timers)
+    board.probe("later", 0.501)
     board.probe("fire", says="the grace period of eve ends")
+    ada.expect_presence("ada", "zoe")
+    board.probe("later", 0.5)
+    board.fire_all()
 
     ada.expect_presence("ada")
 

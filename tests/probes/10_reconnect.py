@@ -193,6 +193,24 @@ def pause_last_page() -> None:
     store.Store.list = listed
 
 
+def pause_greeting() -> None:
+    """Pause the next thread that adds a client to its room, until `go_on()`.
+
+    It goes on, too, if another thread waits for the turn that it has.
+    """
+    first, real = threading.Lock(), hub.Hub.join
+    paused.clear()
+    goes_on.clear()
+
+    def join(*args: object, **options: object) -> None:
+        if first.acquire(blocking=False):
+            paused.set()
+            goes_on.wait(MOMENT if has_turn() else LONG)
+        real(*args, **options)
+
+    hub.Hub.join = join
+
+
 def hold_requests(word: str) -> None:
     """Pause each thread that has a request with this word in it, until `go_on()`."""
     real = protocol.Session.handle
@@ -209,6 +227,12 @@ def hold_requests(word: str) -> None:
 def is_closed(who: str) -> bool:
     """Return whether the library has noticed that this client has disconnected."""
     return not any(each.thread.is_alive() for each in servers(who))
+
+
+def cut(who: str) -> None:
+    """Cut the connections of this client."""
+    for each in servers(who):
+        each.sock.shutdown(socket.SHUT_RDWR)
 
 
 def has_turn() -> bool:

@@ -99,15 +99,23 @@ def cut_all() -> None:
 def pass_time(seconds: float) -> None:
     """Let the clock of this process show a later time."""
     real = time.time
+    show_time(lambda: real() + seconds)
 
-    def later() -> float:
-        return real() + seconds
 
+def stop_time() -> None:
+    """Let the clock of this process stop."""
+    now = time.time()
+    show_time(lambda: now)
+
+
+def show_time(clock: Callable[[], float]) -> None:
+    """Replace the clock of this process."""
+    real = time.time
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if value is real and module is not time:  # `from time import time`
-                setattr(module, name, later)
-    time.time = later
+                setattr(module, name, clock)
+    time.time = clock
 
 
 def beat() -> None:
@@ -228,6 +236,10 @@ class Turn:
         """Release the turn."""
         self._turn.release()
 
+    def is_mine(self) -> bool:
+        """Return whether this thread has the turn."""
+        return self._turn._is_owned()
+
     __enter__ = acquire
 
     def __exit__(self, *error: object) -> None:
@@ -254,7 +266,10 @@ def a_thread_waits() -> bool:
 
 
 def hold_decision() -> None:
-    """Pause the first thread that has stored a logout or a role, until a message is published."""
+    """Pause the first thread that has stored a logout or a role, until a message is published.
+
+    If it has released the turn, it pauses again before it expels a connection.
+    """
     the_hub = objects(hub.Hub)[0]
     the_hub.turn = Turn(the_hub.turn)
     for name in ("log_out", "set_role"):
@@ -275,6 +290,14 @@ def hold_decision() -> None:
             overtaken.set()
 
     hub.Hub.publish = note
+    expel = hub.Hub.expel
+
+    def expel_late(*args: object) -> None:
+        if begun.is_set() and not the_hub.turn.is_mine():
+            wait_until(overtaken.is_set)
+        expel(*args)
+
+    hub.Hub.expel = expel_late
 
 
 def hold_upgrade() -> None:

@@ -81,6 +81,7 @@ class TestSocket:
 
 most: dict[str, list[int]] = {}  # by outbox, the most bytes and frames that ever waited
 frames: list[bytes] = []  # every frame that was put into an outbox
+named: list[str | None] = []  # the name of each of these frames
 timers: list[tuple[float, Callable[[], None]]] = []
 now = [1_000.0]
 
@@ -118,6 +119,7 @@ def watch() -> None:
 
     def noted(self: writer.Outbox, frame: bytes, *args: object, **options: object) -> None:
         frames.append(frame)
+        named.append(args[0] if args else options.get("latest"))
         put(self, frame, *args, **options)
         found = most.setdefault(str(id(self)), [0, 0])
         found[:] = [max(found[0], size_of(self)), max(found[1], len(self.waiting))]
@@ -234,6 +236,22 @@ def has_ended(who: str) -> bool:
 def copies(word: str) -> int:
     """Return how many different objects are frames with this word. Equal ones count, too."""
     return len({id(frame) for frame in frames if word.encode() in frame})
+
+
+def names_of(word: str) -> list[str | None]:
+    """Return the names under which frames with this word were put into outboxes."""
+    pairs = zip(frames, named, strict=True)
+    return sorted({name for frame, name in pairs if word.encode() in frame}, key=str)
+
+
+def ending_when_full() -> list:
+    """Return the close code and reason of an outbox that is too full for a frame."""
+    one, other = socket.socketpair()
+    with one, other:
+        outbox = writer.Outbox(one, 100, 1)
+        for _ in range(2):
+            outbox.put(b"x")
+        return list(outbox.ending or ())
 
 
 def put_count() -> int:

@@ -68,7 +68,8 @@ function welcome({ last_id, members }) {
     $("messages").replaceChildren(); // The server's database was restored. Start over.
     paging = { before: NEWEST };
   }
-  if (paging) requestOlder(paging.before); // The first page, or one that the last connection lost.
+  // The first page, or one that the last connection lost. What is above its `last_id` is pushed.
+  if (paging) requestOlder(Math.min(paging.before, last_id + 1));
   if (missed) announce(`${missed} messages arrived while the page was disconnected.`);
   missed = 0;
 }
