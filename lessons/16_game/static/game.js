@@ -87,11 +87,16 @@ function show(next, now) {
   state = next;
   smooth.snapshot(next, now);
   for (const [player, body] of Object.entries(before?.snakes ?? {})) {
-    const after = next.snakes[player];
-    if (!after || !follows(body, after, next.tick - before.tick)) ended(Number(player), body, now);
+    if (hasEnded(body, next.snakes[player], next.tick - before.tick)) ended(Number(player), body, now);
   }
   showScores();
   if (still) draw(now);
+}
+
+/** Return whether a snake has ended. After a long gap, a short one that goes on looks new, too. */
+function hasEnded(body, after, ticks) {
+  if (!after) return true;
+  return ticks < after.length ? !follows(body, after, ticks) : after.length < body.length;
 }
 
 /** Show that a snake has crashed, or that its player has left. */
