@@ -1118,7 +1118,6 @@ def test_too_many_missed_messages_are_requested_page_by_page(page):
     page.say(pushed(204))
     page.say(*page.history(108, range(109, 159)), *[pushed(205)])
     page.say(*page.history(158, range(159, 206)))
-    page.expect_sent("history", 2, "since the second page wasn't full")
     page.lose(1006)
     page.expect_after(205, "since nothing is missing any more")
     page.welcome(205, resumed=True)
