@@ -90,7 +90,7 @@ def test_a_presence_has_a_name_and_a_message_has_none(board):
     ada.wait_for_presence("ada", "bob")
 
     for kind, wanted in (("presence", ["presence"]), ("message", [None])):
-        found = board.probe("names_of", f'{{"type": "{kind}"')
+        found = board.probe("names_of", f'"{kind}"')
         expect(found == wanted, f"{wanted[0]} as `latest` of each {kind}", found)
 
 
