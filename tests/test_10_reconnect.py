@@ -1246,9 +1246,15 @@ HANDSHAKE = {
 
 
 def silent(server: Server, who: str, room: str) -> RawSocket:
-    """Return a client in the room that sends nothing by itself, not even a pong."""
+    """Return a client in the room that sends nothing by itself, not even a pong.
+
+    Its first reply comes when it has joined, so that no thread is still sending the presence: a
+    ping is skipped while another frame is sent.
+    """
     client = server.raw_socket(who, f"/board/{room}?author={who}", *PROTOCOL)
-    client.receive("a welcome")
+    client.send(0x1, b'{"type": "ping", "id": "joined"}')
+    while b'"joined"' not in client.receive("a welcome, and a pong to its first request")[1]:
+        pass
     return client
 
 
