@@ -7,8 +7,10 @@ runs as a program, against a scripted board, as in lesson 2.
 
 import http.client
 import select
+import statistics
 import time
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -421,16 +423,17 @@ def test_a_board_that_does_not_hold_requests_is_not_polled_without_a_pause(stage
 
 @task("client")
 def test_the_client_waits_longer_than_the_board(stage, board):
-    board.order(SILENCE)
+    board.order(*[SILENCE] * 3)
 
-    program = read(stage, board, wait=0.3, timeout=0.7, interval=0.01)
+    program = read(stage, board, wait=0.3, timeout=0.6, interval=0.01)
 
-    first, second = board.wait_for(2, program)[:2]
-    met = float(first.query.get("wait") or 0) == 0.3
-    expect(met, "a request with wait=0.3", first.target)
-    waited = second.received_at - first.received_at
-    expected = "the client to wait for a response for wait + timeout, 1 s"
-    expect(waited >= EARLY, expected, f"{waited:.2f} s")
+    log = board.wait_for(4, program)[:4]
+    met = float(log[0].query.get("wait") or 0) == 0.3
+    expect(met, "a request with wait=0.3", log[0].target)
+    # A busy machine may note one request late, so the middle one of three counts.
+    waited = statistics.median(b.received_at - a.received_at for a, b in pairwise(log))
+    expected = "the client to wait for a response for wait + timeout, 0.9 s"
+    expect(waited >= 0.9 * EARLY, expected, f"{waited:.2f} s")
 
 
 @task("client")

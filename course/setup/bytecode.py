@@ -12,8 +12,8 @@ from course.setup import environment
 
 # Two halves, compiled at the same time. `.*` means all modules of a package.
 IMPORTED = (
-    "click psutil pytest _pytest.* hypothesis jsonschema watchfiles yaml rich.live rich.markdown "
-    "rich.progress rich.syntax rich.table",
+    "click packaging.requirements psutil pytest _pytest.* hypothesis jsonschema watchfiles yaml "
+    "rich.live rich.markdown rich.progress rich.syntax rich.table",
     "flask flask_sock jinja2 simple_websocket werkzeug.serving werkzeug.debug requests h11 wsproto "
     "playwright.async_api axe_playwright_python.async_playwright websockets.sync.client "
     "websockets.extensions.permessage_deflate redis trustme",
