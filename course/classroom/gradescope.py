@@ -26,8 +26,8 @@ uv venv --python 3.12 .venv
 uv pip install --python .venv/bin/python -r requirements.txt
 chmod -R go-rwx solutions tests/answers
 """
-# What else a lesson needs, by its name in the page's front matter. The browser of Ubuntu's own
-# package needs snap, which a container doesn't have. Redis comes with the packages.
+# How to install what a lesson needs, by its name in the page's front matter. Ubuntu's own browser
+# needs snap, which a container doesn't have. Redis comes with the packages.
 NEEDS = {
     "browser": """\
 export PLAYWRIGHT_BROWSERS_PATH=/opt/browsers

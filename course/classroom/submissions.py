@@ -23,7 +23,7 @@ _NOT_PORTABLE = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 
 @dataclass
 class Submission:
-    """What one learner handed in. `problem` says why it can't be graded, or is ""."""
+    """A learner's submission. `problem` says why it can't be graded, or is ""."""
 
     name: str
     path: Path
